@@ -1,0 +1,3 @@
+"""The one place that states the version; pyproject and ``kubespawner.__version__`` read it."""
+
+__version__ = "8.0.0.dev0"
