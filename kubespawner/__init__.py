@@ -1,5 +1,22 @@
 """JupyterHub Spawner for Kubernetes: every user's notebook server is a pod."""
 
-from ._version import __version__
+from __future__ import annotations
 
-__all__ = ["__version__"]
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__, version_info
+
+if TYPE_CHECKING:
+    from .spawner import KubeSpawner
+
+__all__ = ["KubeSpawner", "__version__", "version_info"]
+
+
+def __getattr__(name: str) -> Any:
+    # On demand: the embedded cluster and its pytest plugin live in this package as well, and
+    # need neither JupyterHub nor the Kubernetes client.
+    if name == "KubeSpawner":
+        from .spawner import KubeSpawner
+
+        return KubeSpawner
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

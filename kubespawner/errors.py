@@ -50,6 +50,9 @@ class SpawnError(_SpawnException or _HubError):  # type: ignore[misc]
             the cluster or of this package.
     """
 
+    # Whether the pod that failed is of use for finding out why (`delete_stopped_pods`).
+    keep_pod = False
+
     def __init__(
         self,
         message: str,

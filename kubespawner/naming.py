@@ -1,0 +1,292 @@
+"""Templates such as ``jupyter-{user_server}``: their fields, and how they are filled in."""
+
+from __future__ import annotations
+
+import re
+import string
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cached_property, lru_cache
+from typing import Any
+
+from .slugs import _hash, escape_slug, joined, multi_slug, safe_slug
+
+# The longest slug of a user, and of user and server together; leaves room for `jupyter-`.
+_LIMIT = 48
+
+
+class TemplateError(Exception):
+    """A template can't be filled in."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class UnknownFieldError(TemplateError, KeyError):
+    """A template has a field that does not exist."""
+
+
+class MalformedTemplateError(TemplateError, ValueError, IndexError):
+    """A template has a stray brace, or a field without a name."""
+
+
+@dataclass(frozen=True)
+class ServerIdentity:
+    """One server of one user, as far as names depend on it.
+
+    Args:
+        username, servername: as the hub has them; '' is the default server.
+        userid: the user's number in the hub's database.
+        hub_namespace: namespace of the hub itself.
+        slug_scheme: ``safe``, or ``escape`` as before version 7.
+    """
+
+    username: str
+    servername: str
+    userid: object
+    hub_namespace: str
+    slug_scheme: str = "safe"
+
+
+class Fields(Mapping[str, object]):
+    """The template fields of one server; each is computed when it is first asked for."""
+
+    def __init__(
+        self,
+        identity: ServerIdentity,
+        *,
+        slug_scheme: str | None = None,
+        pod_name: str | None = None,
+        pvc_name: str | None = None,
+        namespace: str | None = None,
+    ):
+        self._identity = identity
+        self._safe = (slug_scheme or identity.slug_scheme) == "safe"
+        self._resolved = {"pod_name": pod_name, "pvc_name": pvc_name, "namespace": namespace}
+
+    def __getitem__(self, name: str) -> object:
+        if name in TEMPLATE_FIELDS or name == _DASHED:
+            return getattr(self, name)
+        raise UnknownFieldError(_unknown(name, TEMPLATE_FIELDS))
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(TEMPLATE_FIELDS)
+
+    def __len__(self) -> int:
+        return len(TEMPLATE_FIELDS)
+
+    @property
+    def userid(self) -> object:
+        return self._identity.userid
+
+    @property
+    def unescaped_username(self) -> str:
+        return self._identity.username
+
+    @property
+    def unescaped_servername(self) -> str:
+        return self._identity.servername
+
+    @cached_property
+    def safe_username(self) -> str:
+        return safe_slug(self._identity.username, max_length=_LIMIT)
+
+    @cached_property
+    def safe_servername(self) -> str:
+        name = self._identity.servername
+        return safe_slug(name, max_length=_LIMIT) if name else ""
+
+    @cached_property
+    def safe_user_server(self) -> str:
+        # The 2 counts for default servers as well; names given out since version 7 depend on it.
+        if len(self.safe_username) + len(self.safe_servername) + 2 > _LIMIT:
+            return multi_slug([self._identity.username, self._identity.servername], _LIMIT)
+        return self._pair(self.safe_username, self.safe_servername)
+
+    @cached_property
+    def escaped_username(self) -> str:
+        return escape_slug(self._identity.username)
+
+    @cached_property
+    def escaped_servername(self) -> str:
+        return escape_slug(self._identity.servername)
+
+    @property
+    def escaped_user_server(self) -> str:
+        return self._pair(self.escaped_username, self.escaped_servername)
+
+    @property
+    def legacy_escape_username(self) -> str:
+        return re.sub("[^a-z0-9]", "-", self._identity.username.lower())
+
+    @property
+    def username(self) -> str:
+        return self.safe_username if self._safe else self.escaped_username
+
+    @property
+    def servername(self) -> str:
+        return self.safe_servername if self._safe else self.escaped_servername
+
+    @property
+    def user_server(self) -> str:
+        return self.safe_user_server if self._safe else self.escaped_user_server
+
+    @property
+    def dashed_servername(self) -> str:
+        """The server name as it follows directly behind another field."""
+        if not self.servername:
+            return ""
+        dashed = f"-{self.servername}"
+        if self._safe and ("-" in self.safe_username or "-" in self.safe_servername):
+            # a + b-c and a-b + c would be one name.
+            identity = self._identity
+            dashed += f"---{_hash(joined([identity.username, identity.servername]))}"
+        return dashed
+
+    @property
+    def hubnamespace(self) -> str:
+        namespace = self._identity.hub_namespace
+        return "user" if namespace == "default" else namespace
+
+    @property
+    def pod_name(self) -> str:
+        return self._or_unavailable("pod_name")
+
+    @property
+    def pvc_name(self) -> str:
+        return self._or_unavailable("pvc_name")
+
+    @property
+    def namespace(self) -> str:
+        return self._or_unavailable("namespace")
+
+    def _or_unavailable(self, name: str) -> str:
+        return self._resolved[name] or f"{name}_unavailable!"
+
+    @staticmethod
+    def _pair(user: str, server: str) -> str:
+        return f"{user}--{server}" if server else user
+
+
+_DASHED = "dashed_servername"
+TEMPLATE_FIELDS = frozenset(
+    {
+        "userid",
+        "username",
+        "servername",
+        "user_server",
+        "unescaped_username",
+        "unescaped_servername",
+        "safe_username",
+        "safe_servername",
+        "safe_user_server",
+        "escaped_username",
+        "escaped_servername",
+        "escaped_user_server",
+        "legacy_escape_username",
+        "hubnamespace",
+        "pod_name",
+        "pvc_name",
+        "namespace",
+    }
+)
+
+template_fields = Fields
+
+
+@lru_cache(maxsize=4096)
+def _prepared(template: str) -> str:
+    """Return ``template`` with the rule of adjacent fields applied; parsed once.
+
+    Raises:
+        MalformedTemplateError: a stray brace.
+    """
+    try:
+        parts = list(string.Formatter().parse(template))
+    except ValueError as e:
+        raise MalformedTemplateError(
+            f"{template!r}: {e}; a brace that is meant literally is written twice"
+        ) from e
+    prepared = ""
+    for index, (literal, name, spec, conversion) in enumerate(parts):
+        prepared += literal.replace("{", "{{").replace("}", "}}")
+        if name is None:
+            continue
+        if name == "servername" and not literal and index and parts[index - 1][1] is not None:
+            name = _DASHED
+        prepared += (
+            f"{{{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}}}"
+        )
+    return prepared
+
+
+def expand(template: str, fields: Mapping[str, object]) -> str:
+    """Return ``template`` with its fields filled in.
+
+    Dashes at the end are dropped, as the empty name of a default server leaves them, unless the
+    template itself ends with one.
+
+    Raises:
+        UnknownFieldError (a KeyError): no such field.
+        MalformedTemplateError (a ValueError and IndexError): stray brace, or field without name.
+    """
+    if "{" not in template and "}" not in template:
+        rendered = template
+    else:
+        try:
+            rendered = _prepared(template).format_map(fields)
+        except TemplateError as e:
+            raise type(e)(f"{e} (in {template!r})") from e
+        except (ValueError, IndexError) as e:
+            raise MalformedTemplateError(f"{template!r}: {e}") from e
+    return rendered if template.endswith("-") else rendered.rstrip("-")
+
+
+def expand_all(src: Any, fields: Mapping[str, object]) -> Any:
+    """Expand every string in ``src``: list items and dict values in depth, nothing else."""
+    if isinstance(src, str):
+        return expand(src, fields)
+    if isinstance(src, list):
+        return [expand_all(item, fields) for item in src]
+    if isinstance(src, dict):
+        return {key: expand_all(value, fields) for key, value in src.items()}
+    return src
+
+
+def check_template(template: str, allowed: Container[str] | None = None) -> None:
+    """Say what is wrong with a template, before it is used.
+
+    Args:
+        allowed: names of fields; default: :data:`TEMPLATE_FIELDS`.
+
+    Raises:
+        UnknownFieldError, MalformedTemplateError: naming the field and the valid ones.
+    """
+    names = TEMPLATE_FIELDS if allowed is None else allowed
+    _prepared(template)
+    for _, field, spec, _ in string.Formatter().parse(template):
+        if field is None:
+            continue
+        name = re.split(r"[.\[]", field, maxsplit=1)[0]
+        if not name or name.isdigit():
+            raise MalformedTemplateError(
+                f"{template!r}: a field without a name; a brace that is meant literally is "
+                "written twice"
+            )
+        if name not in names:
+            raise UnknownFieldError(f"{_unknown(name, names)} (in {template!r})")
+        if spec and "{" in spec:
+            check_template(spec, names)
+
+
+def escape_braces(text: str) -> str:
+    """Return ``text`` so that a later expansion leaves it as it is."""
+    return text.replace("{", "{{").replace("}", "}}")
+
+
+def _unknown(name: str, names: Container[str]) -> str:
+    known = sorted(names) if isinstance(names, (set, frozenset, list, tuple, dict)) else []
+    near = get_close_matches(name, known, n=1)
+    hint = f"; did you mean {{{near[0]}}}?" if near else ""
+    return f"unknown field {{{name}}}{hint} Valid fields: {', '.join(known)}"

@@ -1,0 +1,522 @@
+"""Plain values in, Kubernetes objects out; the manifests of everything the spawner creates.
+
+All results are ``kubernetes_asyncio`` models.
+https://kubernetes.io/docs/reference/kubernetes-api/
+"""
+
+from __future__ import annotations
+
+import base64
+import copy
+import re
+import warnings
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from kubernetes_asyncio.client.models import (
+    V1Affinity,
+    V1Container,
+    V1ContainerPort,
+    V1EnvVar,
+    V1Lifecycle,
+    V1LocalObjectReference,
+    V1Namespace,
+    V1NodeAffinity,
+    V1NodeSelector,
+    V1NodeSelectorTerm,
+    V1ObjectMeta,
+    V1OwnerReference,
+    V1PersistentVolumeClaim,
+    V1PersistentVolumeClaimSpec,
+    V1Pod,
+    V1PodAffinity,
+    V1PodAffinityTerm,
+    V1PodAntiAffinity,
+    V1PodSpec,
+    V1PreferredSchedulingTerm,
+    V1ResourceRequirements,
+    V1Secret,
+    V1Service,
+    V1ServicePort,
+    V1ServiceSpec,
+    V1Toleration,
+    V1Volume,
+    V1VolumeMount,
+    V1WeightedPodAffinityTerm,
+)
+
+try:
+    from kubernetes_asyncio.client.models import V1VolumeResourceRequirements as _ClaimResources
+except ImportError:  # clients before 29
+    _ClaimResources = V1ResourceRequirements
+
+from .routes import SERVICE_DNS_PATTERN, make_endpoint_slice, make_ingress
+from .utils import get_k8s_model, update_k8s_model
+
+__all__ = [
+    "SERVICE_DNS_PATTERN",
+    "make_endpoint_slice",
+    "make_ingress",
+    "make_namespace",
+    "make_owner_reference",
+    "make_pod",
+    "make_pvc",
+    "make_secret",
+    "make_service",
+]
+
+# Old keyword -> today's.
+_OLD_POD_KEYWORDS = {
+    "image_spec": "image",
+    "image_pull_secret": "image_pull_secrets",
+    "run_as_uid": "uid",
+    "run_privileged": "privileged",
+}
+_STORAGE_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
+_TLS_VOLUME = "jupyterhub-internal-certs"
+_TLS_FILES = {
+    "JUPYTERHUB_SSL_KEYFILE": "ssl.key",
+    "JUPYTERHUB_SSL_CERTFILE": "ssl.crt",
+    "JUPYTERHUB_SSL_CLIENT_CA": "notebooks-ca_trust.crt",
+}
+_REFERENCE = re.compile(r"\$\(([^)]+)\)")
+
+
+def _accepting_old_keywords(function: Any) -> Any:
+    def make_pod(*args: Any, **kwargs: Any) -> V1Pod:
+        for old, new in _OLD_POD_KEYWORDS.items():
+            if old not in kwargs:
+                continue
+            value = kwargs.pop(old)
+            warnings.warn(
+                f"make_pod({old}=…) is deprecated; use {new}", DeprecationWarning, stacklevel=2
+            )
+            kwargs.setdefault(new, value)
+        return function(*args, **kwargs)
+
+    make_pod.__doc__ = function.__doc__
+    make_pod.__wrapped__ = function  # type: ignore[attr-defined]
+    return make_pod
+
+
+@_accepting_old_keywords
+def make_pod(
+    name: str,
+    cmd: list[str] | None = None,
+    port: int = 8888,
+    image: str = "",
+    image_pull_policy: str | None = None,
+    image_pull_secrets: Any = None,
+    node_selector: Mapping[str, str] | None = None,
+    uid: int | None = None,
+    gid: int | None = None,
+    fs_gid: int | None = None,
+    supplemental_gids: Iterable[int] | None = None,
+    privileged: bool | None = False,
+    allow_privilege_escalation: bool | None = False,
+    container_security_context: Mapping[str, Any] | None = None,
+    pod_security_context: Mapping[str, Any] | None = None,
+    env: Mapping[str, Any] | None = None,
+    working_dir: str | None = None,
+    volumes: Iterable[Any] | None = None,
+    volume_mounts: Iterable[Any] | None = None,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+    cpu_limit: float | str | None = None,
+    cpu_guarantee: float | str | None = None,
+    mem_limit: int | str | None = None,
+    mem_guarantee: int | str | None = None,
+    extra_resource_limits: Mapping[str, Any] | None = None,
+    extra_resource_guarantees: Mapping[str, Any] | None = None,
+    lifecycle_hooks: Mapping[str, Any] | None = None,
+    init_containers: Iterable[Any] | None = None,
+    service_account: str | None = None,
+    automount_service_account_token: bool | None = None,
+    extra_container_config: Any = None,
+    extra_pod_config: Any = None,
+    extra_containers: Iterable[Any] | None = None,
+    scheduler_name: str | None = None,
+    tolerations: Iterable[Any] | None = None,
+    node_affinity_preferred: Iterable[Any] | None = None,
+    node_affinity_required: Iterable[Any] | None = None,
+    pod_affinity_preferred: Iterable[Any] | None = None,
+    pod_affinity_required: Iterable[Any] | None = None,
+    pod_anti_affinity_preferred: Iterable[Any] | None = None,
+    pod_anti_affinity_required: Iterable[Any] | None = None,
+    priority_class_name: str | None = None,
+    ssl_secret_name: str | None = None,
+    ssl_secret_mount_path: str | None = None,
+    logger: Any = None,
+) -> V1Pod:
+    """Return the pod of a notebook server.
+
+    Dicts that stand for Kubernetes objects may have camelCase or snake_case keys at their top
+    level; what is nested is passed on as it is and must be camelCase. Arguments are not changed.
+
+    Args:
+        cmd: the notebook container's `args`; its entrypoint stays the image's.
+        port: container port, named `notebook-port`.
+        uid, gid: of the notebook container's processes; 0 is root.
+        env: name to text, or to an EnvVar object such as `{"valueFrom": {...}}`.
+        extra_container_config, extra_pod_config: replace whole fields of the finished notebook
+            container and pod spec.
+        ssl_secret_name, ssl_secret_mount_path: secret with TLS files, and where it is mounted.
+        logger: told about values that the two extra configurations replace.
+
+    Raises:
+        ValueError: unknown key of an object, or a snake_case key in a security context.
+    """
+    env = dict(env or {})
+    volumes = [get_k8s_model(V1Volume, v) for v in volumes or []]
+    mounts = [get_k8s_model(V1VolumeMount, m) for m in volume_mounts or []]
+    pod_context = _pod_security_context(fs_gid, supplemental_gids, pod_security_context)
+    container_context = _container_security_context(
+        uid, gid, privileged, allow_privilege_escalation, container_security_context
+    )
+    if ssl_secret_name and ssl_secret_mount_path:
+        mode = _tls_mode(pod_context, container_context)
+        volumes.append(
+            V1Volume(name=_TLS_VOLUME, secret={"secretName": ssl_secret_name, "defaultMode": mode})
+        )
+        mounts.append(V1VolumeMount(name=_TLS_VOLUME, mount_path=ssl_secret_mount_path))
+        directory = ssl_secret_mount_path.rstrip("/")
+        env.update({key: f"{directory}/{file}" for key, file in _TLS_FILES.items()})
+
+    container = V1Container(
+        name="notebook",
+        image=image,
+        args=cmd,
+        ports=[V1ContainerPort(name="notebook-port", container_port=port)],
+        env=_env_list(env),
+        volume_mounts=mounts,
+        working_dir=working_dir,
+        resources=V1ResourceRequirements(
+            requests=_resources(cpu_guarantee, mem_guarantee, extra_resource_guarantees),
+            limits=_resources(cpu_limit, mem_limit, extra_resource_limits),
+        ),
+        image_pull_policy=image_pull_policy,
+        security_context=container_context or None,
+        lifecycle=get_k8s_model(V1Lifecycle, lifecycle_hooks) if lifecycle_hooks else None,
+    )
+    if extra_container_config:
+        update_k8s_model(
+            container,
+            extra_container_config,
+            logger=logger,
+            target_name="notebook_container",
+            changes_name="extra_container_config",
+        )
+
+    spec = V1PodSpec(
+        containers=[container, *(get_k8s_model(V1Container, c) for c in extra_containers or [])],
+        restart_policy="OnFailure",
+        volumes=volumes,
+        security_context=pod_context or None,
+        image_pull_secrets=_pull_secrets(image_pull_secrets),
+        node_selector=dict(node_selector) if node_selector else None,
+        init_containers=[get_k8s_model(V1Container, c) for c in init_containers or []] or None,
+        service_account_name=service_account or None,
+        automount_service_account_token=(
+            False
+            if automount_service_account_token is None and not service_account
+            else automount_service_account_token
+        ),
+        scheduler_name=scheduler_name or None,
+        priority_class_name=priority_class_name or None,
+        tolerations=[get_k8s_model(V1Toleration, t) for t in tolerations or []] or None,
+        affinity=_affinity(
+            node_affinity_preferred,
+            node_affinity_required,
+            pod_affinity_preferred,
+            pod_affinity_required,
+            pod_anti_affinity_preferred,
+            pod_anti_affinity_required,
+        ),
+    )
+    if extra_pod_config:
+        update_k8s_model(
+            spec,
+            extra_pod_config,
+            logger=logger,
+            target_name="pod.spec",
+            changes_name="extra_pod_config",
+        )
+    return V1Pod(
+        api_version="v1",
+        kind="Pod",
+        metadata=V1ObjectMeta(
+            name=name, labels=dict(labels or {}), annotations=dict(annotations or {})
+        ),
+        spec=spec,
+    )
+
+
+def _resources(cpu: Any, memory: Any, extra: Mapping[str, Any] | None) -> dict[str, Any]:
+    resources = {name: value for name, value in (("cpu", cpu), ("memory", memory)) if value}
+    return {**resources, **(extra or {})}
+
+
+def _pull_secrets(secrets: Any) -> list[V1LocalObjectReference] | None:
+    if secrets is None:
+        return None
+    if isinstance(secrets, str):
+        secrets = [secrets] if secrets else []
+    return [
+        get_k8s_model(V1LocalObjectReference, {"name": s} if isinstance(s, str) else s)
+        for s in secrets
+    ]
+
+
+def _checked_context(context: Mapping[str, Any] | None, parameter: str) -> dict[str, Any]:
+    wrong = [key for key in context or {} if "_" in key]
+    if wrong:
+        raise ValueError(
+            f"{parameter} has the keys {wrong}; keys must be camelCase, as in runAsUser"
+        )
+    return dict(context or {})
+
+
+def _pod_security_context(
+    fs_gid: int | None,
+    supplemental_gids: Iterable[int] | None,
+    extra: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    context: dict[str, Any] = {}
+    if fs_gid is not None:
+        context["fsGroup"] = int(fs_gid)
+    if supplemental_gids:
+        context["supplementalGroups"] = [int(gid) for gid in supplemental_gids]
+    return {**context, **_checked_context(extra, "pod_security_context")}
+
+
+def _container_security_context(
+    uid: int | None,
+    gid: int | None,
+    privileged: bool | None,
+    allow_privilege_escalation: bool | None,
+    extra: Mapping[str, Any] | None,
+) -> dict[str, Any]:
+    context: dict[str, Any] = {}
+    if uid is not None:
+        context["runAsUser"] = int(uid)
+    if gid is not None:
+        context["runAsGroup"] = int(gid)
+    if privileged:
+        context["privileged"] = True
+    if allow_privilege_escalation is not None:
+        context["allowPrivilegeEscalation"] = allow_privilege_escalation
+    return {**context, **_checked_context(extra, "container_security_context")}
+
+
+def _tls_mode(pod_context: Mapping[str, Any], container_context: Mapping[str, Any]) -> int:
+    """Return the tightest mode under which the server can read its key.
+
+    Secret files belong to root; only with an fsGroup does the kubelet give them to a group.
+    https://kubernetes.io/docs/concepts/configuration/secret/
+    """
+    if pod_context.get("fsGroup") is not None:
+        return 0o440
+    uid = container_context.get("runAsUser", pod_context.get("runAsUser"))
+    return 0o400 if uid == 0 else 0o444
+
+
+def _env_var(key: str, value: Any) -> V1EnvVar:
+    if isinstance(value, V1EnvVar):
+        return copy.copy(value)
+    if isinstance(value, dict):
+        return get_k8s_model(V1EnvVar, {"name": key, **value})
+    return V1EnvVar(name=key, value=value if value is None else str(value))
+
+
+def _env_list(env: Mapping[str, Any]) -> list[V1EnvVar]:
+    """Return the variables so that each stands behind those that its value refers to.
+
+    Kubernetes fills in ``$(OTHER)`` only if OTHER stands before; independent ones come first.
+    https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
+    """
+    by_name: dict[str, tuple[str, V1EnvVar]] = {}
+    for key, value in env.items():
+        var = _env_var(key, value)
+        by_name.pop(var.name, None)
+        by_name[var.name] = (key, var)
+    needs = {
+        name: set(_REFERENCE.findall(var.value or "")) - {name}
+        for name, (_, var) in by_name.items()
+    }
+    ordered: list[V1EnvVar] = []
+    placed: set[str] = set()
+    remaining = sorted(by_name, key=lambda name: by_name[name][0])
+    while remaining:
+        # Where nothing can be placed, the rest refers to itself in a circle or to nothing.
+        ready = [name for name in remaining if needs[name] <= placed] or remaining
+        ordered += [by_name[name][1] for name in ready]
+        placed.update(ready)
+        remaining = [name for name in remaining if name not in placed]
+    return ordered
+
+
+def _affinity(
+    node_preferred: Iterable[Any] | None,
+    node_required: Iterable[Any] | None,
+    pod_preferred: Iterable[Any] | None,
+    pod_required: Iterable[Any] | None,
+    anti_preferred: Iterable[Any] | None,
+    anti_required: Iterable[Any] | None,
+) -> V1Affinity | None:
+    def models(model_type: Any, items: Iterable[Any] | None) -> list[Any] | None:
+        return [get_k8s_model(model_type, item) for item in items or []] or None
+
+    def pod_terms(kind: Any, preferred: Any, required: Any) -> Any:
+        preferred = models(V1WeightedPodAffinityTerm, preferred)
+        required = models(V1PodAffinityTerm, required)
+        if not preferred and not required:
+            return None
+        return kind(
+            preferred_during_scheduling_ignored_during_execution=preferred,
+            required_during_scheduling_ignored_during_execution=required,
+        )
+
+    node = None
+    preferred = models(V1PreferredSchedulingTerm, node_preferred)
+    required = models(V1NodeSelectorTerm, node_required)
+    if preferred or required:
+        node = V1NodeAffinity(
+            preferred_during_scheduling_ignored_during_execution=preferred,
+            required_during_scheduling_ignored_during_execution=(
+                V1NodeSelector(node_selector_terms=required) if required else None
+            ),
+        )
+    pod = pod_terms(V1PodAffinity, pod_preferred, pod_required)
+    anti = pod_terms(V1PodAntiAffinity, anti_preferred, anti_required)
+    if not (node or pod or anti):
+        return None
+    return V1Affinity(node_affinity=node, pod_affinity=pod, pod_anti_affinity=anti)
+
+
+def make_pvc(
+    name: str,
+    storage_class: str | None,
+    access_modes: list[str],
+    selector: Any = None,
+    storage: Any = None,
+    labels: Any = None,
+    annotations: Mapping[str, str] | None = None,
+) -> V1PersistentVolumeClaim:
+    """Return a claim.
+
+    The order of the 0.8 documentation (``…, access_modes, storage, labels, annotations``) is
+    understood as well: a text in fourth place is the size.
+
+    Args:
+        storage_class: '' means "no class", None the cluster's default.
+        access_modes: such as `["ReadWriteOnce"]`.
+        selector: label selector over volumes, such as `{"matchLabels": {...}}`.
+        storage: size as a quantity, such as `"10Gi"`.
+    """
+    if isinstance(selector, str):
+        if isinstance(storage, Mapping):
+            labels, annotations = storage, labels if annotations is None else annotations
+        selector, storage = None, selector
+    annotations = dict(annotations or {})
+    if storage_class is not None:
+        annotations[_STORAGE_CLASS_ANNOTATION] = storage_class
+    return V1PersistentVolumeClaim(
+        api_version="v1",
+        kind="PersistentVolumeClaim",
+        metadata=V1ObjectMeta(name=name, labels=dict(labels or {}), annotations=annotations),
+        spec=V1PersistentVolumeClaimSpec(
+            access_modes=access_modes,
+            resources=_ClaimResources(requests={"storage": storage}),
+            storage_class_name=storage_class,
+            selector=selector or None,
+        ),
+    )
+
+
+def make_secret(
+    name: str,
+    username: str,
+    cert_paths: Mapping[str, str],
+    hub_ca: str,
+    owner_references: list[V1OwnerReference],
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> V1Secret:
+    """Return the secret with a server's TLS key, certificate and trusted authorities.
+
+    Args:
+        cert_paths: local paths ``keyfile``, ``certfile`` and ``cafile``, as the hub made them.
+        hub_ca: path of the hub's CA bundle.
+
+    Raises:
+        OSError: a file can't be read.
+    """
+    authorities = Path(cert_paths["cafile"]).read_text(encoding="utf-8").strip("\n")
+    trusted = f"{authorities}\n{Path(hub_ca).read_text(encoding='utf-8')}"
+    data = {
+        "ssl.key": Path(cert_paths["keyfile"]).read_bytes(),
+        "ssl.crt": Path(cert_paths["certfile"]).read_bytes(),
+        "notebooks-ca_trust.crt": trusted.encode(),
+    }
+    return V1Secret(
+        api_version="v1",
+        kind="Secret",
+        metadata=V1ObjectMeta(
+            name=name,
+            labels=dict(labels or {}),
+            annotations=dict(annotations or {}),
+            owner_references=owner_references,
+        ),
+        data={key: base64.b64encode(value).decode() for key, value in data.items()},
+    )
+
+
+def make_service(
+    name: str,
+    port: int,
+    selector: Mapping[str, str],
+    owner_references: list[V1OwnerReference],
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> V1Service:
+    """Return a ClusterIP Service in front of the pods that ``selector`` finds."""
+    return V1Service(
+        kind="Service",
+        metadata=V1ObjectMeta(
+            name=name,
+            labels=dict(labels or {}),
+            annotations=dict(annotations or {}),
+            owner_references=owner_references,
+        ),
+        spec=V1ServiceSpec(
+            type="ClusterIP",
+            ports=[V1ServicePort(name="http", port=port, target_port=port)],
+            selector=selector,
+        ),
+    )
+
+
+def make_namespace(
+    name: str,
+    labels: Mapping[str, str] | None = None,
+    annotations: Mapping[str, str] | None = None,
+) -> V1Namespace:
+    """Return a namespace."""
+    return V1Namespace(
+        metadata=V1ObjectMeta(
+            name=name, labels=dict(labels or {}), annotations=dict(annotations or {})
+        )
+    )
+
+
+def make_owner_reference(name: str, uid: str) -> V1OwnerReference:
+    """Return a reference to the pod that owns an object, which goes when the pod goes."""
+    return V1OwnerReference(
+        api_version="v1",
+        kind="Pod",
+        name=name,
+        uid=uid,
+        block_owner_deletion=True,
+        controller=False,
+    )

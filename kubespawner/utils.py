@@ -1,0 +1,141 @@
+"""Helpers for Kubernetes models, nested dicts and hosts; names that hooks import."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+
+def generate_hashed_slug(slug: str, limit: int = 63, hash_length: int = 6) -> str:
+    """Return ``slug`` if it is short, else its beginning and a hash, ``limit`` characters long."""
+    if len(slug) < limit - hash_length:
+        return slug
+    digest = hashlib.sha256(slug.encode()).hexdigest()[:hash_length]
+    return f"{slug[: limit - hash_length - 1]}-{digest}".lower()
+
+
+def _get_k8s_model_attribute(model_type: Any, field_name: str) -> str:
+    """Return the attribute of ``model_type`` for a camelCase or snake_case field name.
+
+    Raises:
+        ValueError: there is none.
+    """
+    attributes: Mapping[str, str] = model_type.attribute_map
+    if field_name in attributes:
+        return field_name
+    for attribute, field in attributes.items():
+        if field == field_name:
+            return attribute
+    raise ValueError(f"'{model_type.__name__}' did not have an attribute matching '{field_name}'")
+
+
+def _map_dict_keys_to_model_attributes(
+    model_type: Any, model_dict: Mapping[str, Any]
+) -> dict[str, Any]:
+    return {_get_k8s_model_attribute(model_type, key): value for key, value in model_dict.items()}
+
+
+def _get_k8s_model_dict(model_type: Any, model: Any) -> dict[str, Any]:
+    """Return attributes and values of a model (its truthy ones) or of a dict (all)."""
+    if isinstance(model, model_type):
+        values = {name: getattr(model, name) for name in model_type.attribute_map}
+        return {name: value for name, value in values.items() if value}
+    if isinstance(model, dict):
+        return _map_dict_keys_to_model_attributes(model_type, model)
+    raise AttributeError(
+        f"expected a {model_type.__name__} or a dict, not {type(model).__name__}: {model!r}"
+    )
+
+
+def get_k8s_model(model_type: Any, model_dict: Any) -> Any:
+    """Return a ``model_type`` made of a dict with camelCase or snake_case keys.
+
+    Works on a deep copy; nested values stay as they are. An instance is returned as its copy.
+
+    Raises:
+        ValueError: unknown key, or a required field is missing.
+        AttributeError: neither a dict nor an instance.
+    """
+    model = copy.deepcopy(model_dict)
+    if isinstance(model, model_type):
+        return model
+    return model_type(**_get_k8s_model_dict(model_type, model))
+
+
+def update_k8s_model(
+    target: Any,
+    changes: Any,
+    logger: Any = None,
+    target_name: str | None = None,
+    changes_name: str | None = None,
+) -> Any:
+    """Set attributes of the model ``target`` and return it.
+
+    Args:
+        changes: a dict, all of whose keys are set, or a model, whose truthy attributes are.
+        logger: told about every truthy value that is replaced, if ``changes_name`` is given.
+
+    Raises:
+        ValueError: unknown key.
+        AttributeError: ``target`` is no model, or ``changes`` neither a dict nor one.
+    """
+    model_type = type(target)
+    if not hasattr(target, "attribute_map"):
+        raise AttributeError(f"{model_type.__name__} is not a Kubernetes model")
+    for attribute, value in _get_k8s_model_dict(model_type, changes).items():
+        current = getattr(target, attribute)
+        if current and current != value and logger and changes_name:
+            logger.info(
+                f"'{target_name}.{attribute}' current value: '{current}' is overridden with "
+                f"'{value}', which is the value of '{changes_name}.{attribute}'."
+            )
+        setattr(target, attribute, value)
+    return target
+
+
+def host_matching(host: str, wildcard: str) -> bool:
+    """Whether ``host`` equals ``wildcard``, or ``*.`` stands for its first label."""
+    if not wildcard.startswith("*."):
+        return host == wildcard
+    return host.partition(".")[2] == wildcard[2:]
+
+
+def recursive_update(target: dict[Any, Any], new: Mapping[Any, Any]) -> None:
+    """Merge ``new`` into ``target`` in place: None removes a key, lists are replaced."""
+    for key, value in new.items():
+        if isinstance(value, dict):
+            if not isinstance(target.get(key), dict):
+                target[key] = {}
+            recursive_update(target[key], value)
+        elif value is None:
+            target.pop(key, None)
+        else:
+            target[key] = value
+
+
+class IgnoreMissing(dict):
+    """A dict whose missing keys render as ``{key}`` in ``str.format_map``."""
+
+    def __missing__(self, key: str) -> str:
+        return f"{{{key}}}"
+
+
+def recursive_format(format_object: Any, **kwargs: Any) -> Any:
+    """Fill ``kwargs`` into strings at any depth: list and set items, dict keys and values.
+
+    Unknown names stay as they are; doubled braces collapse.
+    """
+    if isinstance(format_object, str):
+        return format_object.format_map(IgnoreMissing(kwargs))
+    if isinstance(format_object, list):
+        return [recursive_format(item, **kwargs) for item in format_object]
+    if isinstance(format_object, set):
+        return {recursive_format(item, **kwargs) for item in format_object}
+    if isinstance(format_object, dict):
+        return {
+            recursive_format(key, **kwargs): recursive_format(value, **kwargs)
+            for key, value in format_object.items()
+        }
+    return format_object
