@@ -1,0 +1,114 @@
+"""Which API server, and with which credentials: in-cluster, kubeconfig, or explicit.
+
+https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
+https://kubernetes.io/docs/concepts/configuration/organize-cluster-access-kubeconfig/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kubernetes_asyncio import config as kube_config
+from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
+
+# Attributes of a client configuration that carry credentials.
+_CREDENTIALS = ("api_key", "api_key_prefix", "username", "password", "refresh_api_key_hook")
+_SOURCE = "_kubespawner_source"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a connection's address and credentials came from."""
+
+    in_cluster: bool
+    kubeconfig: str = ""
+
+    def __str__(self) -> str:
+        if self.in_cluster:
+            return "the service account of this pod"
+        return f"kubeconfig {self.kubeconfig}"
+
+
+def load() -> Configuration:
+    """Return a client configuration: in-cluster if there is one, else the kubeconfig's.
+
+    Blocks while files are read (and while an exec plugin of the kubeconfig runs).
+
+    Raises:
+        ConfigException: neither source is there.
+    """
+    configuration = Configuration()
+    try:
+        kube_config.load_incluster_config(client_configuration=configuration)
+        source = Source(in_cluster=True)
+    except kube_config.ConfigException as not_in_cluster:
+        location = kubeconfig_location()
+        try:
+            _in_thread(
+                lambda: asyncio.run(
+                    kube_config.load_kube_config(client_configuration=configuration)
+                )
+            )
+        except kube_config.ConfigException as e:
+            raise kube_config.ConfigException(
+                f"No Kubernetes API server is known: this process is not in a pod "
+                f"({not_in_cluster}), and kubeconfig {location} can't be used ({e})"
+            ) from e
+        source = Source(in_cluster=False, kubeconfig=location)
+    setattr(configuration, _SOURCE, source)
+    return configuration
+
+
+def kubeconfig_location() -> str:
+    """Return the kubeconfig that would be read, as a person would name it."""
+    return str(Path(os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION).expanduser())
+
+
+def _in_thread(work: Any) -> None:
+    """Run blocking ``work`` that needs an event loop of its own, also from within one."""
+    errors: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            work()
+        except BaseException as e:  # noqa: BLE001 - raised again in the caller's thread
+            errors.append(e)
+
+    thread = threading.Thread(target=run, name="kubeconfig")
+    thread.start()
+    thread.join()
+    if errors:
+        raise errors[0]
+
+
+async def reload(configuration: Configuration) -> bool:
+    """Read the credentials of ``configuration`` anew; False if that is not possible."""
+    if not hasattr(configuration, _SOURCE):
+        return False
+    try:
+        fresh = await asyncio.get_running_loop().run_in_executor(None, load)
+    except kube_config.ConfigException:
+        return False
+    for name in _CREDENTIALS:
+        if hasattr(fresh, name):
+            setattr(configuration, name, getattr(fresh, name))
+    return True
+
+
+def describe(api: Any = None) -> str:
+    """Return address and source of the credentials, for messages.
+
+    Args:
+        api: a client API object; None: the process-wide default configuration.
+    """
+    client = getattr(api, "api_client", None)
+    configuration = getattr(client, "configuration", None) or Configuration.get_default_copy()
+    host = getattr(configuration, "host", "the API server")
+    source = getattr(configuration, _SOURCE, None)
+    return f"{host} (credentials: {source})" if source else str(host)

@@ -1,0 +1,311 @@
+"""Requests to the API server: deadlines, retries, and answers told apart from failures.
+
+An answer ("no such pod", "exists already", "forbidden") is returned or raised at once. A failure
+to get one (connection, timeout, overload) is tried again until the deadline, then it is
+:class:`ApiUnavailable`: the caller does not know, and must not guess.
+https://kubernetes.io/docs/reference/using-api/api-concepts/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import email.utils
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import aiohttp
+import msgspec
+from kubernetes_asyncio.client import ApiException
+from kubernetes_asyncio.client.models import V1DeleteOptions, V1Preconditions
+
+from . import connection
+from .backoff import Backoff
+
+# Enough for 500 spawns at once to move on, few enough for the API server's fairness limits:
+# https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
+CONCURRENCY = 50
+
+RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+CLUSTER_SCOPED = frozenset({"namespace", "node", "persistent_volume"})
+
+_NO_ANSWER = (aiohttp.ClientError, OSError, asyncio.TimeoutError, TimeoutError, msgspec.DecodeError)
+
+
+class ApiUnavailable(Exception):
+    """The API server could not be asked until the deadline; ``__cause__`` is the last error."""
+
+
+class Deadline:
+    """A point in time on the event loop's clock, by which something has to be done."""
+
+    __slots__ = ("_at",)
+
+    def __init__(self, at: float | None):
+        self._at = at
+
+    @classmethod
+    def after(cls, seconds: float | None) -> Deadline:
+        """Return the deadline ``seconds`` from now; None: never."""
+        if seconds is None:
+            return cls(None)
+        return cls(asyncio.get_running_loop().time() + seconds)
+
+    def remaining(self) -> float:
+        """Return the seconds left, not below 0; infinity without a limit."""
+        if self._at is None:
+            return float("inf")
+        return max(0.0, self._at - asyncio.get_running_loop().time())
+
+    @property
+    def expired(self) -> bool:
+        return self.remaining() <= 0
+
+    def sooner(self, seconds: float) -> Deadline:
+        """Return the earlier one of this deadline and ``seconds`` from now."""
+        return Deadline.after(min(seconds, self.remaining()))
+
+
+def status_of(error: ApiException) -> dict[str, Any]:
+    """Return the ``Status`` object in the body of ``error``, or one made of its HTTP status."""
+    body = error.body
+    if isinstance(body, (str, bytes)) and body:
+        try:
+            status = msgspec.json.decode(body)
+        except msgspec.DecodeError:
+            status = None
+        if isinstance(status, dict) and status.get("kind") == "Status":
+            return status
+    return {
+        "kind": "Status",
+        "status": "Failure",
+        "code": error.status,
+        "reason": "",
+        "message": f"{error.reason or ''} {body or ''}".strip(),
+    }
+
+
+def retry_after(headers: Any, now: Callable[[], float] = time.time) -> float:
+    """Return the seconds that a ``Retry-After`` header asks for; 0 without one."""
+    value = headers.get("Retry-After") if headers else None
+    if not value:
+        return 0.0
+    if value.strip().isdigit():
+        return float(value)
+    date = email.utils.parsedate_to_datetime(value) if "," in value else None
+    return max(0.0, date.timestamp() - now()) if date else 0.0
+
+
+class Requests:
+    """The verbs that the spawner needs, each safe to repeat.
+
+    Args:
+        request_timeout: seconds that one attempt may take.
+        retry_timeout: seconds for all attempts, where the caller gives no deadline.
+        concurrency: requests under way at once.
+    """
+
+    def __init__(
+        self,
+        *,
+        request_timeout: float = 3.0,
+        retry_timeout: float = 30.0,
+        concurrency: int = CONCURRENCY,
+        log: Any = None,
+    ):
+        self._request_timeout = request_timeout
+        self._retry_timeout = retry_timeout
+        self._slots = asyncio.Semaphore(concurrency)
+        self._log = log
+
+    async def read(
+        self,
+        api: Any,
+        kind: str,
+        name: str,
+        namespace: str | None,
+        *,
+        deadline: Deadline | None = None,
+    ) -> dict[str, Any] | None:
+        """Return the object as API JSON; None if there is none."""
+        try:
+            return await self._ask(api, "read", kind, namespace, deadline, name=name)
+        except ApiException as e:
+            if e.status == 404:
+                return None
+            raise
+
+    async def create(
+        self,
+        api: Any,
+        kind: str,
+        manifest: Any,
+        namespace: str | None,
+        *,
+        deadline: Deadline | None = None,
+    ) -> dict[str, Any]:
+        """Create the object and return it as API JSON.
+
+        Raises:
+            ApiException: refused. 409 (it exists) may be the echo of an own, unanswered attempt.
+        """
+        return await self._ask(api, "create", kind, namespace, deadline, body=manifest)
+
+    async def replace(
+        self,
+        api: Any,
+        kind: str,
+        name: str,
+        manifest: Any,
+        namespace: str | None,
+        *,
+        deadline: Deadline | None = None,
+    ) -> dict[str, Any]:
+        """Replace the object and return it; with a resource version in it, only that version."""
+        return await self._ask(api, "replace", kind, namespace, deadline, name=name, body=manifest)
+
+    async def patch(
+        self,
+        api: Any,
+        kind: str,
+        name: str,
+        body: dict[str, Any],
+        namespace: str | None,
+        *,
+        deadline: Deadline | None = None,
+    ) -> dict[str, Any]:
+        """Merge ``body`` into the object (JSON merge patch) and return it."""
+        return await self._ask(
+            api,
+            "patch",
+            kind,
+            namespace,
+            deadline,
+            name=name,
+            body=body,
+            _content_type="application/merge-patch+json",
+        )
+
+    async def delete(
+        self,
+        api: Any,
+        kind: str,
+        name: str,
+        namespace: str | None,
+        *,
+        uid: str | None = None,
+        grace_seconds: int | None = None,
+        deadline: Deadline | None = None,
+    ) -> bool:
+        """Ask for the object's deletion; True if it was accepted.
+
+        Args:
+            uid: delete only the object with this UID.
+            grace_seconds: grace period; None: the object's own.
+
+        Returns:
+            False if there is no such object (any more), or the name is another object's.
+        """
+        options = V1DeleteOptions(
+            grace_period_seconds=grace_seconds,
+            preconditions=V1Preconditions(uid=uid) if uid else None,
+        )
+        extra = {} if grace_seconds is None else {"grace_period_seconds": grace_seconds}
+        try:
+            await self._ask(
+                api, "delete", kind, namespace, deadline, name=name, body=options, **extra
+            )
+        except ApiException as e:
+            if e.status == 404 or (e.status == 409 and uid):
+                return False
+            raise
+        return True
+
+    async def list(
+        self,
+        api: Any,
+        kind: str,
+        namespace: str | None,
+        *,
+        label_selector: str | None = None,
+        deadline: Deadline | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return the matching objects of ``namespace`` as API JSON."""
+        extra = {"label_selector": label_selector} if label_selector else {}
+        found = await self._ask(api, "list", kind, namespace, deadline, **extra)
+        return found["items"]
+
+    async def _ask(
+        self,
+        api: Any,
+        verb: str,
+        kind: str,
+        namespace: str | None,
+        deadline: Deadline | None,
+        **arguments: Any,
+    ) -> dict[str, Any]:
+        if kind in CLUSTER_SCOPED:
+            method = getattr(api, f"{verb}_{kind}")
+        else:
+            method = getattr(api, f"{verb}_namespaced_{kind}")
+            arguments["namespace"] = namespace
+        what = f"{verb} {kind} {arguments.get('name', '')}".strip()
+        return await self._until(
+            deadline or Deadline.after(self._retry_timeout),
+            lambda: method(
+                **arguments, _preload_content=False, _request_timeout=self._request_timeout
+            ),
+            what,
+            api,
+        )
+
+    async def _until(
+        self,
+        deadline: Deadline,
+        attempt: Callable[[], Awaitable[Any]],
+        what: str,
+        api: Any,
+    ) -> dict[str, Any]:
+        backoff = Backoff(first=0.1, cap=5.0)
+        reloaded = False
+        while True:
+            try:
+                return await asyncio.wait_for(self._once(attempt), max(deadline.remaining(), 0.001))
+            except ApiException as e:
+                if e.status == 401 and not reloaded:
+                    reloaded = True
+                    if await connection.reload(api.api_client.configuration):
+                        continue
+                if e.status not in RETRIED_STATUSES:
+                    raise
+                error: Exception = e
+                wait = retry_after(e.headers)
+            except _NO_ANSWER as e:
+                error, wait = e, 0.0
+            if deadline.remaining() <= wait:
+                raise ApiUnavailable(
+                    f"{what}: no answer from {connection.describe(api)}: {_told(error)}"
+                ) from error
+            if self._log:
+                self._log.debug("%s: %s; trying again", what, _told(error))
+            await backoff.pause(at_least=wait, at_most=deadline.remaining())
+
+    async def _once(self, attempt: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+        async with self._slots:
+            response = await attempt()
+            try:
+                data = await asyncio.wait_for(response.read(), self._request_timeout)
+            finally:
+                response.release()
+        if 200 <= response.status < 300:
+            return msgspec.json.decode(data)
+        error = ApiException(status=response.status, reason=response.reason)
+        error.body = data.decode(errors="replace")
+        error.headers = response.headers
+        raise error
+
+
+def _told(error: Exception) -> str:
+    if isinstance(error, ApiException):
+        return f"HTTP {error.status} {status_of(error).get('message') or error.reason}"
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
