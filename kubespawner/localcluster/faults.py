@@ -1,0 +1,154 @@
+"""Failures on demand: what a spawner has to survive, without a broken cluster."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from kubespawner.localcluster.resources import Resource
+from kubespawner.localcluster.routing import Call
+from kubespawner.localcluster.store import Store
+
+
+@dataclass(eq=False)
+class Fault:
+    """What to do to which requests. Unset conditions match everything.
+
+    Attributes:
+        verb: get, list, watch, create, update, patch, delete, deletecollection.
+        method: HTTP method.
+        resource: plural, e.g. ``pods``.
+        subresource: e.g. ``status``; "" = only requests without one, None = any.
+        namespace: of the request.
+        name: of the object.
+        when: a further condition.
+        times: how many requests are hit, None = all.
+        delay: seconds before anything else happens.
+        status: answer with this HTTP status instead of doing anything.
+        reason: of the ``Status`` body, with ``status``.
+        message: of the ``Status`` body, with ``status``.
+        retry_after: seconds, sent as ``Retry-After`` with ``status``.
+        drop: close the connection "before" or "after" the request took effect.
+        truncate: send only this many bytes of the body, then close the connection.
+        hits: how many requests were hit so far.
+    """
+
+    verb: str | None = None
+    method: str | None = None
+    resource: str | None = None
+    subresource: str | None = None
+    namespace: str | None = None
+    name: str | None = None
+    when: Callable[[Call], bool] | None = None
+    times: int | None = None
+    delay: float = 0
+    status: int | None = None
+    reason: str = "InternalError"
+    message: str = "injected fault"
+    retry_after: int | None = None
+    drop: str | None = None
+    truncate: int | None = None
+    hits: int = 0
+    reached: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def matches(self, call: Call) -> bool:
+        """Tell whether this fault hits ``call``."""
+        if self.times is not None and self.hits >= self.times:
+            return False
+        asked = {
+            "verb": call.verb,
+            "method": call.method,
+            "resource": call.resource.plural if call.resource else "",
+            "subresource": call.subresource,
+            "namespace": call.namespace,
+            "name": call.name,
+        }
+        for condition, value in asked.items():
+            wanted = getattr(self, condition)
+            if wanted is not None and wanted != value:
+                return False
+        return self.when is None or self.when(call)
+
+
+@dataclass(frozen=True)
+class Denial:
+    """An RBAC rule that is missing: requests that match are 403. None matches everything."""
+
+    verb: str | None = None
+    resource: str | None = None
+    namespace: str | None = None
+
+    def matches(self, verb: str, resource: str, namespace: str) -> bool:
+        """Tell whether this request is denied."""
+        return all(
+            wanted is None or wanted == value
+            for wanted, value in (
+                (self.verb, verb),
+                (self.resource, resource),
+                (self.namespace, namespace),
+            )
+        )
+
+
+class Faults:
+    """The faults of one API server.
+
+    Args:
+        store: compacted by :meth:`compact`.
+    """
+
+    def __init__(self, store: Store):
+        self._store = store
+        self._faults: list[Fault] = []
+        self._denials: list[Denial] = []
+        self._watch_closers: set[Callable[[str | None], None]] = set()
+
+    def add(self, fault: Fault) -> Fault:
+        """Begin to inject ``fault`` and return it. The first fault that matches is applied."""
+        self._faults.append(fault)
+        return fault
+
+    def remove(self, fault: Fault) -> None:
+        """Stop injecting ``fault``."""
+        self._faults.remove(fault)
+
+    def clear(self) -> None:
+        """Remove all faults and denials."""
+        self._faults.clear()
+        self._denials.clear()
+
+    def deny(
+        self, *, verb: str | None = None, resource: str | None = None, namespace: str | None = None
+    ) -> None:
+        """Answer matching requests as RBAC does where the role lacks the rule."""
+        self._denials.append(Denial(verb, resource, namespace))
+
+    def denied(self, verb: str, resource: str, namespace: str) -> bool:
+        """Tell whether :meth:`deny` covers this request."""
+        return any(denial.matches(verb, resource, namespace) for denial in self._denials)
+
+    def take(self, call: Call) -> Fault | None:
+        """Return the fault for ``call`` and count the hit."""
+        for fault in self._faults:
+            if fault.matches(call):
+                fault.hits += 1
+                fault.reached.set()
+                return fault
+        return None
+
+    def close_watches(self, resource: str | None = None) -> None:
+        """End the open watches (of ``resource``, a plural) as a server shutting down does."""
+        for closer in tuple(self._watch_closers):
+            closer(resource)
+
+    def compact(self, resource: Resource | None = None, *, close: bool = True) -> None:
+        """Make every resource version that a client knows too old: the next watch gets 410."""
+        self._store.compact(resource)
+        if close:
+            self.close_watches(resource.plural if resource else None)
+
+    def register_watch(self, closer: Callable[[str | None], None]) -> Callable[[], None]:
+        """Let ``closer`` be called by :meth:`close_watches`; return what ends that."""
+        self._watch_closers.add(closer)
+        return lambda: self._watch_closers.discard(closer)
