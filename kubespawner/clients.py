@@ -63,7 +63,7 @@ def describe_connection() -> str:
     return connection.describe()
 
 
-def shared_client(ClientType: str, *args: Any, **kwargs: Any) -> Any:  # noqa: N803
+def shared_client(ClientType: str, *args: Any, **kwargs: Any) -> Any:
     """Return the API object named ``ClientType`` (``"CoreV1Api"``) of the running event loop.
 
     The same object for the same arguments; its connections are closed when the loop's tasks are

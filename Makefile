@@ -1,0 +1,55 @@
+# Everything the project does, from a bare Debian machine with Python 3.10 or newer.
+# Each target installs what it needs into .venv; nothing has to be installed by hand.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+# Re-install only when what is to be installed changed.
+STAMP := $(VENV)/.installed-$(shell cat pyproject.toml | cksum | cut -d' ' -f1)
+
+.PHONY: help demo test test-cluster cluster cluster-down lint format clean
+
+help:
+	@echo "make demo          JupyterHub with KubeSpawner on an embedded cluster (CLUSTER=current: on yours)"
+	@echo "make test          everything that needs no root and no cluster"
+	@echo "make cluster       a real single-node Kubernetes on this machine (Debian, root)"
+	@echo "make test-cluster  the contract and pod suites against the cluster of the current kubeconfig"
+	@echo "make cluster-down  stop that cluster and leave nothing behind"
+	@echo "make lint          formatting, lint, types, layer contract"
+
+$(STAMP): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || \
+	  { echo "Python 3.10 or newer is needed; $(PYTHON) is older. Set PYTHON=…"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || \
+	  { echo "Python's venv module is missing: apt-get install python3-venv"; exit 1; }
+	@$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@rm -f $(VENV)/.installed-*
+	@touch $@
+
+demo: $(STAMP)
+	@$(BIN)/python -m kubespawner.cli demo --cluster $(or $(CLUSTER),embedded)
+
+test: $(STAMP)
+	$(BIN)/pytest -n 2 tests
+
+lint: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+cluster: $(STAMP)
+	$(BIN)/python -m realcluster up
+
+cluster-down: $(STAMP)
+	$(BIN)/python -m realcluster down
+
+test-cluster: $(STAMP)
+	KUBESPAWNER_TEST_CLUSTER=current $(BIN)/pytest tests/contract tests/cluster
+
+clean:
+	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,0 +1,20 @@
+"""``python -m kubespawner.cli``: what an operator types."""
+
+from __future__ import annotations
+
+import click
+
+from .._version import __version__
+from .demo import demo
+
+
+@click.group()
+@click.version_option(__version__)
+def main() -> None:
+    """Tools around KubeSpawner."""
+
+
+main.add_command(demo)
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,67 @@
+"""Whatever went wrong in a step of a server's life, as one of the exceptions that can be told."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from kubernetes_asyncio.client import ApiException
+from tornado import web
+from traitlets import TraitError
+
+from .clients import describe_connection
+from .diagnosis import refusal
+from .errors import ConfigurationError, SpawnError
+from .kube.requests import ApiUnavailable, status_of
+from .naming import TemplateError
+
+
+class StartTimeoutError(SpawnError, TimeoutError):
+    """The server was not ready within ``start_timeout``."""
+
+
+def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseException:
+    """Return ``error`` as a :class:`~kubespawner.errors.SpawnError` where it is not one that
+    JupyterHub understands already.
+
+    Cancellations, HTTP errors of hooks and the exceptions of this package stay as they are.
+
+    Args:
+        spawn: the spawn in which it happened, which knows the step; None outside a spawn.
+    """
+    step = f" in the step {spawn.phase!r}" if spawn is not None else ""
+    if isinstance(error, web.HTTPError) or not isinstance(error, Exception):
+        return error
+    if isinstance(error, ApiException):
+        found = refusal(status_of(error))
+        return SpawnError(
+            found.user,
+            reason=found.reason or "Refused",
+            admin_message=f"{spawner._log_name}{step}: {found.admin}",
+            status_code=error.status if 400 <= (error.status or 500) < 500 else 500,
+        )
+    if isinstance(error, ApiUnavailable):
+        return SpawnError(
+            "The cluster can't be reached at the moment. Please try again in a few minutes.",
+            reason="ClusterUnavailable",
+            admin_message=f"{spawner._log_name}{step}: {error} ({describe_connection()})",
+            status_code=503,
+        )
+    if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        return StartTimeoutError(
+            "Your server did not start in time. Please try again.",
+            reason="Timeout",
+            admin_message=(
+                f"{spawner._log_name} was not ready after {spawner.start_timeout} s "
+                f"(KubeSpawner.start_timeout){step}: {error}"
+            ),
+            status_code=504,
+        )
+    if isinstance(error, (TemplateError, TraitError)):
+        return ConfigurationError(f"{error}{step}")
+    return SpawnError(
+        "Something went wrong while your server was being prepared. "
+        "Please tell the administrator of this hub.",
+        reason="Unexpected",
+        admin_message=f"{spawner._log_name}{step}: {type(error).__name__}: {error}",
+    )

@@ -1,0 +1,104 @@
+"""One namespace per user, made when the user's first server starts.
+
+:class:`Namespaces` is a mixin of ``KubeSpawner``.
+https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kubernetes_asyncio.client import ApiException
+
+from .companions import Companions
+from .errors import SpawnError
+from .kube.informer import Informer
+from .kube.requests import Deadline
+from .objects import make_namespace
+from .ownership import is_terminating, uid_of
+
+
+class Namespaces(Companions):
+    """The namespace that a server lives in."""
+
+    async def _ensure_namespace(self, deadline: Deadline | None = None) -> None:
+        """Create the user's namespace, only with ``enable_user_namespaces``; present is fine.
+
+        Raises:
+            SpawnError: an earlier namespace of that name does not finish its deletion.
+            ApiException: the API server refuses, and the namespace can't be read either.
+        """
+        if not self.enable_user_namespaces:
+            return
+        deadline = (deadline or Deadline.after(self.start_timeout)).sooner(
+            self.k8s_api_request_retry_timeout
+        )
+        manifest = make_namespace(
+            self.namespace,
+            labels=self._expand_all(self.user_namespace_labels),
+            annotations=self._expand_all(self.user_namespace_annotations),
+        )
+        while True:
+            refusal: ApiException | None = None
+            try:
+                await self._requests.create(
+                    self.api, "namespace", manifest, None, deadline=deadline
+                )
+                return
+            except ApiException as e:
+                if e.status not in (403, 409):
+                    raise
+                refusal = e
+            present = await self._present_namespace(refusal, deadline)
+            if present is None:
+                continue
+            if not is_terminating(present):
+                return
+            await self._namespace_gone(present, deadline)
+
+    async def _present_namespace(
+        self, refusal: ApiException, deadline: Deadline
+    ) -> Mapping[str, Any] | None:
+        """Return the namespace; None if there is none and creating it may be tried again."""
+        try:
+            present = await self._requests.read(
+                self.api, "namespace", self.namespace, None, deadline=deadline
+            )
+        except ApiException as e:
+            if e.status == 403 and refusal.status == 409:
+                # It exists, and the Role does not allow reading it: nothing more to be known.
+                return {}
+            raise refusal from e
+        if present is None and refusal.status == 403:
+            raise refusal
+        return present
+
+    async def _namespace_gone(self, present: Mapping[str, Any], deadline: Deadline) -> None:
+        self.log.warning("Namespace %s is being deleted; waiting for it to go", self.namespace)
+        informer = Informer(
+            lambda: self.api.api_client,
+            "/api/v1/namespaces",
+            field_selector=f"metadata.name={self.namespace}",
+            log=self.log,
+            name=f"namespace {self.namespace}",
+        )
+        informer.start()
+        try:
+            await informer.loaded(deadline)
+            await informer.wait_for(
+                f"/{self.namespace}",
+                lambda item: item is None or uid_of(item) != uid_of(present),
+                deadline,
+            )
+        except TimeoutError as e:
+            conditions = (present.get("status") or {}).get("conditions") or []
+            why = "; ".join(c["message"] for c in conditions if c.get("message")) or "unknown"
+            raise SpawnError(
+                "Your space in the cluster is still being removed. Please try again later.",
+                reason="NamespaceTerminating",
+                admin_message=f"Namespace {self.namespace} is stuck in deletion: {why}",
+                status_code=503,
+            ) from e
+        finally:
+            await informer.stop()

@@ -1,0 +1,225 @@
+"""Which claim a server gets, across upgrades, renamed templates, namespaces and hub restarts.
+
+:class:`Storage` is a mixin of ``KubeSpawner``; :mod:`kubespawner.claims` does the requests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from kubernetes_asyncio.client import ApiException
+
+from .claims import KIND, ClaimBook, ClaimPlace
+from .companions import Companions
+from .errors import ConfigurationError
+from .kube.informer import Informer
+from .kube.requests import Deadline
+from .ownership import Owner
+
+
+class Storage(Companions):
+    """The claim of one server."""
+
+    _pvc_exists: bool = False
+    _state_kubespawner_version: str | None = None
+
+    # ---- which one ---------------------------------------------------------------------
+
+    @property
+    def _claim_book(self) -> ClaimBook:
+        book = self.__dict__.get("_claims")
+        if book is None:
+            book = self.__dict__["_claims"] = ClaimBook()
+        return book
+
+    def _claim_place(self, name: str | None = None) -> ClaimPlace:
+        return ClaimPlace(
+            requests=self._requests,
+            api=self.api,
+            name=name or self.pvc_name,
+            namespace=self.namespace,
+            owner=Owner(self.user.name, self.name, self.component_label),
+            wait_gone=self._wait_claim_gone,
+            pods_using=self._pods_using_claim,
+            log=self.log,
+            tell_user=lambda message: self._feed.add(message),  # type: ignore[attr-defined]
+        )
+
+    def _rendered_pvc_name(self) -> str:
+        return self._expand_user_properties(self.pvc_name_template)
+
+    def _select_claim(self) -> None:
+        """Let ``pvc_name`` and ``_pvc_exists`` speak of the namespace that this start is in."""
+        recorded = self._claim_book.name_in(self.namespace)
+        if self.remember_pvc_name and recorded:
+            self.pvc_name, self._pvc_exists = recorded, True
+        elif self.pvc_name in self._claim_book.names() or not self.remember_pvc_name:
+            # Recorded for another namespace only, or not to be remembered.
+            self.pvc_name, self._pvc_exists = self._rendered_pvc_name(), False
+
+    async def _check_pvc_exists(self, pvc_name: str, namespace: str) -> bool:
+        """Whether the claim exists.
+
+        Raises:
+            ApiException: the API server refused to tell.
+        """
+        claim = await self._requests.read(
+            self.api,
+            KIND,
+            pvc_name,
+            namespace,
+            deadline=Deadline.after(self.k8s_api_request_retry_timeout),
+        )
+        return claim is not None
+
+    async def _find_legacy_claim(self) -> None:
+        """Use the claim of a version before 7 if there is one and none under today's name."""
+        if not (self.handle_legacy_names and self.remember_pvc_name) or self._pvc_exists:
+            return
+        legacy = self._expand_user_properties(self.pvc_name_template, slug_scheme="escape")
+        if legacy == self.pvc_name:
+            return
+        try:
+            if await self._check_pvc_exists(self.pvc_name, self.namespace):
+                self._pvc_exists = True
+            elif await self._check_pvc_exists(legacy, self.namespace):
+                self.log.warning(
+                    "Using claim %s of an earlier version for %s", legacy, self._log_name
+                )
+                self.pvc_name, self._pvc_exists = legacy, True
+        except ApiException as e:
+            if e.status != 403:
+                raise
+            self.log.warning(
+                "The Role does not allow reading claims in %s: claims of versions before 7 "
+                "(here: %s) can't be looked for",
+                self.namespace,
+                legacy,
+            )
+
+    # ---- having it ---------------------------------------------------------------------
+
+    async def _ensure_claim(self, deadline: Deadline) -> None:
+        """Make sure that the server's claim exists and is fit to be mounted."""
+        self._select_claim()
+        known_uid: str | None = None
+        if self._pvc_exists:
+            known_uid = self._claim_book.uid_in(self.namespace)
+        else:
+            await self._find_legacy_claim()
+        if self.storage_capacity is None:
+            raise ConfigurationError(
+                "KubeSpawner.storage_pvc_ensure is on, but KubeSpawner.storage_capacity is None; "
+                "set it to the size of a claim, such as '10Gi'."
+            )
+        uid = await self._claim_place().ensure(
+            self.get_pvc_manifest(),
+            known_uid=known_uid,
+            deadline=deadline.sooner(self.k8s_api_request_retry_timeout),
+        )
+        self._pvc_exists = True
+        self._claim_book.record(self.namespace, self.pvc_name, uid)
+
+    async def _wait_claim_gone(
+        self, name: str, uid: str, deadline: Deadline
+    ) -> Mapping[str, Any] | None:
+        key = f"{self.namespace}/{name}"
+        informer = Informer(
+            lambda: self.api.api_client,
+            f"/api/v1/namespaces/{self.namespace}/persistentvolumeclaims",
+            field_selector=f"metadata.name={name}",
+            log=self.log,
+            name=f"claim {key}",
+        )
+        informer.start()
+
+        def gone(claim: Mapping[str, Any] | None) -> bool:
+            return claim is None or (claim.get("metadata") or {}).get("uid") != uid
+
+        try:
+            await informer.loaded(deadline)
+            await informer.wait_for(key, gone, deadline)
+            return None
+        except TimeoutError:
+            return informer.get(key)
+        finally:
+            await informer.stop()
+
+    def _pods_using_claim(self, claim: str) -> Iterable[str]:
+        for key, pod in self._pods().items_view.items():
+            for volume in (pod.get("spec") or {}).get("volumes") or []:
+                if (volume.get("persistentVolumeClaim") or {}).get("claimName") == claim:
+                    yield key
+
+    # ---- losing it ---------------------------------------------------------------------
+
+    async def delete_forever(self) -> None:
+        """Delete the claim of a deleted user or server, if it is theirs alone."""
+        if not self.delete_pvc:
+            self.log.info("Keeping claim %s: KubeSpawner.delete_pvc is off", self.pvc_name)
+            return
+        self._select_claim()
+        sharing = self._servers_sharing_claim()
+        if sharing:
+            self.log.info(
+                "Keeping claim %s/%s: it is also that of %s",
+                self.namespace,
+                self.pvc_name,
+                ", ".join(sharing),
+            )
+            return
+        await self._claim_place().delete_if_theirs(
+            ensured=self.storage_pvc_ensure,
+            uid=self._claim_book.uid_in(self.namespace),
+            deadline=Deadline.after(self.k8s_api_request_retry_timeout),
+        )
+        self._claim_book.forget(self.namespace)
+        self._pvc_exists = False
+
+    def _servers_sharing_claim(self) -> list[str]:
+        """Return the user's other servers that render or remember the same claim.
+
+        The default server is deleted only with its user, and then the others go as well.
+        """
+        if not self.name:
+            return []
+        others = {"": None}
+        orm_user = getattr(self.user, "orm_user", None)
+        for name, orm_spawner in dict(getattr(orm_user, "orm_spawners", None) or {}).items():
+            others[name] = getattr(orm_spawner, "state", None)
+        others.pop(self.name, None)
+        return [
+            f"server {name!r}" if name else "the default server"
+            for name, state in others.items()
+            if self._claim_name_of(name, state) == self.pvc_name
+        ]
+
+    def _claim_name_of(self, servername: str, state: Any) -> str:
+        if self.remember_pvc_name and isinstance(state, Mapping) and state.get("pvc_name"):
+            return state["pvc_name"]
+        return self._render_for(servername, self.pvc_name_template)
+
+    # ---- remembering it ----------------------------------------------------------------
+
+    def _claim_state(self) -> dict[str, Any]:
+        state: dict[str, Any] = {}
+        if self._pvc_exists:
+            state["pvc_name"] = self.pvc_name
+            if not self._claim_book.name_in(self.namespace):
+                self._claim_book.record(self.namespace, self.pvc_name)
+        if self._claim_book.claims:
+            state["claims"] = self._claim_book.claims
+        return state
+
+    def _load_claim_state(self, state: Mapping[str, Any]) -> None:
+        if not self.remember_pvc_name:
+            return
+        claims = state.get("claims")
+        if isinstance(claims, Mapping):
+            for namespace, claim in claims.items():
+                self._claim_book.record(namespace, claim["name"], claim.get("uid", ""))
+        if state.get("pvc_name"):
+            self.pvc_name, self._pvc_exists = state["pvc_name"], True
+            if self._claim_book.name_in(self.namespace) != self.pvc_name:
+                self._claim_book.record(self.namespace, self.pvc_name)

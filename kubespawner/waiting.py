@@ -1,0 +1,191 @@
+"""Waiting for a server to be ready, telling what is waited for, and knowing when it is hopeless.
+
+:class:`Waiting` is a mixin of ``KubeSpawner``. Nothing here polls: the wait wakes on changes of
+the pod, on its events, and when a patience ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from .checks import check_pod
+from .diagnosis import Diagnosis, diagnose
+from .errors import ConfigurationError, SpawnError
+from .feed import ProgressFeed
+from .kube.pod_events import Followed, PodEvents
+from .kube.requests import Deadline
+from .ownership import is_terminating, uid_of
+from .phases import event_message, phase_message
+from .watching import Watching
+
+
+@dataclass
+class Spawn:
+    """One attempt to start one server."""
+
+    id: str
+    deadline: Deadline
+    started: datetime
+    phase: str = ""
+    uid: str = ""
+    # Whether the create request was sent: from then on there may be something to clean up.
+    created: bool = False
+    followed: Followed | None = None
+    told: dict[str, int] = field(default_factory=dict)
+
+    def enter(self, phase: str) -> None:
+        self.phase = phase
+
+    def follow(self, watch: PodEvents, namespace: str, pod_name: str) -> None:
+        self.followed = watch.follow(namespace, pod_name, since=self.started)
+
+    def waits_for_claim(self, name: str) -> None:
+        if self.followed:
+            self.followed.claims.add(name)
+
+    def is_pod(self, pod: Mapping[str, Any]) -> None:
+        if self.followed:
+            self.followed.uid = uid_of(pod)
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        return self.followed.events if self.followed else []
+
+    def close(self) -> None:
+        if self.followed:
+            self.followed.close()
+
+
+class PatienceBook:
+    """How long each condition has been there, and how long it may be.
+
+    Args:
+        patience: reason to seconds; 0 = end at once, -1 = never end early. Reasons that are
+            missing get the diagnosis' own.
+        clock: seconds of a monotonic clock.
+    """
+
+    def __init__(self, patience: Mapping[str, float], clock: Callable[[], float]):
+        self._patience = patience
+        self._clock = clock
+        self._reason: str | None = None
+        self._since = 0.0
+
+    def left(self, diagnosis: Diagnosis) -> float | None:
+        """Return the seconds that ``diagnosis`` may go on; None if for ever."""
+        if diagnosis.reason != self._reason:
+            self._reason, self._since = diagnosis.reason, self._clock()
+        if diagnosis.reason is None:
+            return None
+        allowed = self._patience.get(diagnosis.reason, diagnosis.patience)
+        if allowed is None or allowed < 0:
+            return None
+        return self._since + allowed - self._clock()
+
+
+class Waiting(Watching):
+    """The wait of ``start()`` for a pod that exists to become a server that answers."""
+
+    _feed: ProgressFeed
+    is_pod_running: Callable[[Mapping[str, Any] | None], bool]
+    _current_spawn: Spawn | None = None
+
+    def _check_manifest(self, manifest: Any) -> None:
+        """Refuse a manifest that can't work, before anything is created.
+
+        Raises:
+            ConfigurationError: names every problem and its setting.
+        """
+        problems = check_pod(manifest, service=self.services_enabled)
+        if problems:
+            raise ConfigurationError("; ".join(problems), reason="InvalidManifest")
+
+    async def _wait_ready(self, spawn: Spawn) -> dict[str, Any]:
+        """Return the pod of ``spawn`` (API JSON) once ``is_pod_running`` says so.
+
+        Raises:
+            SpawnError: it can't become ready, with the reason in words.
+            TimeoutError: it did not become ready before the deadline.
+        """
+        pods = self._pods()
+        changed = asyncio.Event()
+        patience = PatienceBook(self.spawn_patience, asyncio.get_running_loop().time)
+        unsubscribe = pods.subscribe(self._pod_key, lambda *_: changed.set())
+        if spawn.followed:
+            spawn.followed.on_change(changed.set)
+        try:
+            while True:
+                changed.clear()
+                pod = pods.get(self._pod_key)
+                events = spawn.events
+                diagnosis = diagnose(pod, events=events)
+                self._report(spawn, pod, events, diagnosis)
+                if pod is None or uid_of(pod) != spawn.uid or is_terminating(pod):
+                    raise self._vanished(pod, diagnosis)
+                if self.is_pod_running(pod):
+                    return pod
+                left = patience.left(diagnosis)
+                if left is not None and left <= 0:
+                    raise self._hopeless(diagnosis)
+                await self._next_change(changed, left, spawn, diagnosis)
+        finally:
+            unsubscribe()
+
+    async def _next_change(
+        self, changed: asyncio.Event, left: float | None, spawn: Spawn, diagnosis: Diagnosis
+    ) -> None:
+        remaining = spawn.deadline.remaining()
+        if remaining <= 0:
+            raise TimeoutError(diagnosis.admin or diagnosis.user or "the pod is not ready")
+        try:
+            await asyncio.wait_for(
+                changed.wait(), remaining if left is None else min(left, remaining)
+            )
+        except (TimeoutError, asyncio.TimeoutError):
+            return
+
+    def _report(
+        self,
+        spawn: Spawn,
+        pod: Mapping[str, Any] | None,
+        events: list[dict[str, Any]],
+        diagnosis: Diagnosis,
+    ) -> None:
+        for event in events:
+            uid, count = uid_of(event), event.get("count") or 1
+            if spawn.told.get(uid) == count:
+                continue
+            spawn.told[uid] = count
+            self._feed.add(event_message(event), progress=self._feed.advance(), raw_event=event)
+        if pod is not None:
+            self._feed.say_once(**phase_message(pod, events, diagnosis))
+
+    def _vanished(self, pod: Mapping[str, Any] | None, diagnosis: Diagnosis) -> SpawnError:
+        what = (
+            "was deleted"
+            if pod is None
+            else "is being deleted"
+            if is_terminating(pod)
+            else "was replaced by another one"
+        )
+        because = f" Before that: {diagnosis.admin}" if diagnosis.reason else ""
+        return SpawnError(
+            "Your server was removed from the cluster while it was starting. Please try again.",
+            reason="PodDeleted",
+            admin_message=f"Pod {self._pod_key} {what} during its start.{because}",
+            status_code=503,
+        )
+
+    def _hopeless(self, diagnosis: Diagnosis) -> SpawnError:
+        error = SpawnError(
+            diagnosis.user,
+            reason=diagnosis.reason or "Failed",
+            admin_message=f"Pod {self._pod_key}: {diagnosis.admin}",
+            status_code=424,
+        )
+        error.keep_pod = True
+        return error
