@@ -7,6 +7,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/.
 from __future__ import annotations
 
 import asyncio
+import base64
 import hmac
 import logging
 import random
@@ -18,6 +19,7 @@ import msgspec
 from aiohttp import web
 
 from kubespawner.localcluster import discovery, lifecycle
+from kubespawner.localcluster.certificates import Certificate, self_signed
 from kubespawner.localcluster.controllers import Controllers
 from kubespawner.localcluster.faults import Fault, Faults
 from kubespawner.localcluster.handlers import Handlers
@@ -88,20 +90,43 @@ class ApiServer:
         self._handlers = Handlers(self.store, self.faults, field_validation=field_validation)
         self._controllers = Controllers(self.store)
         self._runner: web.AppRunner | None = None
+        self._certificate: Certificate | None = None
+        self._tls_port = 0
 
     @property
     def url(self) -> str:
         """``http://host:port``; the port is known once the server has started."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"http://{host}:{self.port}"
+        return f"http://{self._address}:{self.port}"
+
+    @property
+    def tls_url(self) -> str:
+        """The same server over TLS, on a port of its own; known once the server has started."""
+        return f"https://{self._address}:{self._tls_port}"
+
+    @property
+    def ca_certificate(self) -> bytes:
+        """The certificate (PEM) that proves :attr:`tls_url`. Raises RuntimeError before start."""
+        if self._certificate is None:
+            raise RuntimeError("the API server has not been started")
+        return self._certificate.pem
+
+    @property
+    def _address(self) -> str:
+        return f"[{self.host}]" if ":" in self.host else self.host
 
     def kubeconfig(self) -> dict[str, Any]:
-        """Return a kubeconfig with this server as its only, current context."""
+        """Return a kubeconfig with this server as its only, current context.
+
+        It names the TLS address: kubectl sends its token nowhere else. Raises RuntimeError
+        before :meth:`start`.
+        """
         name = "localcluster"
+        authority = base64.b64encode(self.ca_certificate).decode()
+        cluster = {"server": self.tls_url, "certificate-authority-data": authority}
         return {
             "apiVersion": "v1",
             "kind": "Config",
-            "clusters": [{"name": name, "cluster": {"server": self.url}}],
+            "clusters": [{"name": name, "cluster": cluster}],
             "users": [{"name": name, "user": {"token": self.token}}],
             "contexts": [
                 {"name": name, "context": {"cluster": name, "user": name, "namespace": "default"}}
@@ -130,9 +155,12 @@ class ApiServer:
         app.router.add_route("*", "/{path:.*}", self._serve)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, self.host, self.port)
-        await site.start()
+        self._certificate = self._certificate or self_signed(self.host)
+        await web.TCPSite(self._runner, self.host, self.port).start()
         self.port = self._runner.addresses[0][1]
+        context = self._certificate.context
+        await web.TCPSite(self._runner, self.host, self._tls_port, ssl_context=context).start()
+        self._tls_port = self._runner.addresses[1][1]
         # Namespaces get their service accounts before the first request can be sent.
         await asyncio.sleep(0)
 

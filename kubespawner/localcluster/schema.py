@@ -11,7 +11,8 @@ import base64
 import binascii
 import re
 from functools import lru_cache
-from importlib.resources import files
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -32,12 +33,27 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 @lru_cache(maxsize=1)
+def _schemas() -> Path:
+    # Looked up without importing the package, which would import a JSON Schema validator.
+    spec = find_spec("kubernetes_validate")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError(
+            "the embedded cluster needs kubernetes-validate: "
+            "pip install 'jupyterhub-kubespawner[local]'"
+        )
+    return Path(spec.origin).parent / "kubernetes-json-schema"
+
+
+@lru_cache(maxsize=1)
 def kubernetes_version() -> str:
-    """Return the version whose schemas are used, e.g. ``1.37.0``."""
-    folder = files("kubernetes_validate").joinpath("kubernetes-json-schema")
+    """Return the version whose schemas are used, e.g. ``1.37.0``.
+
+    Raises:
+        ModuleNotFoundError: the extra ``local`` is not installed.
+    """
     versions = [
         match.group(1)
-        for entry in folder.iterdir()
+        for entry in _schemas().iterdir()
         if (match := re.fullmatch(r"v([\d.]+)-local-strict", entry.name))
     ]
     return max(versions, key=lambda text: tuple(int(part) for part in text.split(".")))
@@ -45,8 +61,8 @@ def kubernetes_version() -> str:
 
 @lru_cache(maxsize=1)
 def _definitions() -> dict[str, Definition]:
-    path = f"kubernetes-json-schema/v{kubernetes_version()}-local-strict/_definitions.json"
-    document = msgspec.json.decode(files("kubernetes_validate").joinpath(path).read_bytes())
+    path = _schemas() / f"v{kubernetes_version()}-local-strict" / "_definitions.json"
+    document = msgspec.json.decode(path.read_bytes())
     return document.get("$defs") or document["definitions"]
 
 
