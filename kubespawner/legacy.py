@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import warnings
+import copy
+import weakref
 from typing import Any
 
-from traitlets import HasTraits
-from traitlets.config import Config
+from traitlets.config import Config, Configurable, LazyConfigValue
+from traitlets.log import get_logger
 
 # Of 0.9: the same name behind a prefix.
 _SINGLEUSER = [
@@ -38,79 +39,132 @@ RENAMED: dict[str, tuple[str, str]] = {
     **{f"user_storage_{name}": (f"storage_{name}", "0.9") for name in _USER_STORAGE},
 }
 
-_warned: set[tuple[int, str, str]] = set()
-_SECTIONS_LEFT_ALONE = {"object", "HasTraits", "HasDescriptors"}
+# What was warned of, by the identity of the configuration: all spawners of a hub share one, so
+# each old name is reported once, not for each of ten thousand servers.
+_warned: dict[int, set[tuple[str, ...]]] = {}
 
 
 def resolve_name(name: str) -> str:
-    """Return today's name of a setting."""
+    """Return today's name of a setting: that of a deprecated one, any other as it is."""
     return RENAMED[name][0] if name in RENAMED else name
 
 
-def _warning(section: str, old: str) -> str:
-    new, since = RENAMED[old]
-    return f"{section}.{old} is deprecated in KubeSpawner {since}, use {section}.{new}"
-
-
-def migrate_config(cls: type[HasTraits], config: Config, log: Any) -> Config:
+def migrate_config(cls: type[Any], config: Config, log: Any) -> Config:
     """Return ``config`` with old names replaced in every section that applies to ``cls``.
 
     The given one is left as it is: it is shared, and the next spawner must find the same.
-    Values are passed on unchanged, lazy and deferred ones included.
+    Values are passed on unchanged, lazy and deferred ones included. Where a section has both
+    names, the new one wins. Between sections the usual order counts: a subclass' section wins
+    over ``KubeSpawner``'s, that one over ``Spawner``'s.
+
+    Args:
+        log: gets a warning per old name, and one per ignored value; once per ``config``.
     """
     migrated: Config | None = None
-    for section in dict.fromkeys(c.__name__ for c in cls.__mro__):
-        if section in _SECTIONS_LEFT_ALONE or section not in config:
+    for base in cls.__mro__:
+        section = base.__name__
+        if not issubclass(base, Configurable) or section not in config:
             continue
-        old_names = [name for name in config[section] if name in RENAMED]
+        old_names = [name for name in RENAMED if name in config[section]]
         if not old_names:
             continue
         if migrated is None:
             migrated = Config(config)
-        values = migrated[section] = Config(config[section])
-        for old in old_names:
-            new = RENAMED[old][0]
-            value = values.pop(old)
-            # Every spawner of a hub gets the same configuration; one warning is enough.
-            first = (id(config), section, old) not in _warned
-            _warned.add((id(config), section, old))
-            if first:
-                log.warning(_warning(section, old))
-            if new not in config[section]:
-                values[new] = value
-            elif first:
-                log.warning("%s.%s is set as well; ignoring %s=%r", section, new, old, value)
+        migrated[section] = _migrate_section(section, old_names, config, log)
     return config if migrated is None else migrated
+
+
+def _migrate_section(section: str, old_names: list[str], config: Config, log: Any) -> Config:
+    values = Config(config[section])
+    # Of two old names for one setting the younger one counts.
+    for old in sorted(old_names, key=_age):
+        new = RENAMED[old][0]
+        value = values.pop(old)
+        first = _first_time(config, "config", section, old, repr(value))
+        if first:
+            log.warning("%s", _sentence(section, old))
+        if new not in values:
+            # traitlets merges lazy values of several sections by changing them.
+            values[new] = copy.deepcopy(value) if isinstance(value, LazyConfigValue) else value
+        elif first:
+            log.warning("%s.%s is set as well; ignoring %s=%r", section, new, old, value)
+    return values
+
+
+def _age(old: str) -> tuple[int, ...]:
+    return tuple(-int(number) for number in RENAMED[old][1].split("."))
+
+
+def _sentence(section: str, old: str) -> str:
+    new, since = RENAMED[old]
+    return f"{section}.{old} is deprecated in KubeSpawner {since}, use {section}.{new}"
+
+
+def _first_time(config: Config, *what: str) -> bool:
+    """Whether this is the first warning of ``what`` among those who share ``config``."""
+    key = id(config)
+    if key not in _warned:
+        _warned[key] = set()
+        weakref.finalize(config, _warned.pop, key, None)
+    if what in _warned[key]:
+        return False
+    _warned[key].add(what)
+    return True
 
 
 def _alias(old: str) -> property:
     new = RENAMED[old][0]
 
-    def get(self: Any) -> Any:
-        self.log.warning(_warning(type(self).__name__, old))
+    def warn(spawner: Any, *what: str) -> None:
+        if _first_time(spawner.config, *what, old):
+            spawner.log.warning("%s", _sentence(type(spawner).__name__, old))
+
+    def read(self: Any) -> Any:
+        warn(self, "read")
         return getattr(self, new)
 
-    def set(self: Any, value: Any) -> None:
-        self.log.warning(_warning(type(self).__name__, old))
+    def assign(self: Any, value: Any) -> None:
+        warn(self, "assign", repr(value))
         setattr(self, new, value)
 
-    return property(get, set, doc=f"Deprecated: use ``{new}``.")
+    return property(read, assign, doc=f"Deprecated: use ``{new}``.")
 
 
 class LegacyNames:
-    """Mixin: old names in configuration, as attributes, and as constructor keywords."""
+    """Mixin: old names in configuration, as attributes, and as constructor keywords.
+
+    To stand before the ``Configurable`` in the bases.
+    """
 
     def __init__(self, *args: Any, **kwargs: Any):
-        for old in [name for name in kwargs if name in RENAMED]:
-            warnings.warn(_warning("KubeSpawner", old), DeprecationWarning, stacklevel=2)
+        log = kwargs.get("log") or getattr(kwargs.get("parent"), "log", None) or get_logger()
+        for old in [name for name in RENAMED if name in kwargs]:
+            new = RENAMED[old][0]
             value = kwargs.pop(old)
-            kwargs.setdefault(RENAMED[old][0], value)
+            log.warning("%s", _sentence(type(self).__name__, old))
+            if new in kwargs:
+                log.warning("%s is given as well; ignoring %s=%r", new, old, value)
+            else:
+                kwargs[new] = value
         super().__init__(*args, **kwargs)
 
     def _load_config(self, cfg: Any, *args: Any, **kwargs: Any) -> None:
         # traitlets calls this for the constructor's config and for every later change.
-        migrated = migrate_config(type(self), cfg, self.log)  # type: ignore[attr-defined, arg-type]
-        super()._load_config(migrated, *args, **kwargs)  # type: ignore[misc]
+        log = self.log  # type: ignore[attr-defined]
+        super()._load_config(  # type: ignore[misc]
+            migrate_config(type(self), cfg, log), *args, **kwargs
+        )
+
+    def is_configured(self, name: str) -> bool:
+        """Whether the configuration sets ``name``, under this or an old name of it."""
+        names = [name, *(old for old, (new, _) in RENAMED.items() if new == name)]
+        config = self.config  # type: ignore[attr-defined]
+        return any(
+            old in config[base.__name__]
+            for base in type(self).__mro__
+            if issubclass(base, Configurable) and base.__name__ in config
+            for old in names
+        )
 
 
 for _old in RENAMED:

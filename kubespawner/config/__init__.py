@@ -1,12 +1,18 @@
-"""Every setting of KubeSpawner, a mixin per subject; each is checked beside where it is declared."""
+"""Every setting of KubeSpawner, a mixin per subject; each is checked beside where it is declared.
+
+The mixins are no ``Configurable``: they add no sections to the configuration, and help and
+generated configuration show their settings as KubeSpawner's.
+https://traitlets.readthedocs.io/en/stable/config.html
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
-from traitlets import HasTraits
+from traitlets import HasTraits, TraitType
+from traitlets.config import Configurable
 
-from ._common import _sorted_dict_values, nearest
+from ._checks import _sorted_dict_values, nearest
 from .connection import ConnectionConfig
 from .container import ContainerConfig
 from .lifecycle import LifecycleConfig
@@ -17,9 +23,16 @@ from .profiles import ProfilesConfig
 from .resources import ResourcesConfig
 from .scheduling import SchedulingConfig
 from .security import SecurityConfig
+from .spelling import check_config_names, unknown_names
 from .storage import StorageConfig
 
-__all__ = ["SpawnerConfig", "_sorted_dict_values", "unknown_names"]
+__all__ = [
+    "SpawnerConfig",
+    "_sorted_dict_values",
+    "check_config_names",
+    "nearest",
+    "unknown_names",
+]
 
 
 class SpawnerConfig(
@@ -35,21 +48,18 @@ class SpawnerConfig(
     ProfilesConfig,
     LifecycleConfig,
 ):
-    """All settings that KubeSpawner has beside JupyterHub's own."""
+    """All settings that KubeSpawner adds to JupyterHub's, or has with another default or rule."""
 
+    @classmethod
+    def class_own_traits(cls, **metadata: Any) -> dict[str, TraitType[Any, Any]]:
+        """Return the traits that ``cls`` adds to the next ``Configurable`` it is made of.
 
-def unknown_names(cls: type[HasTraits], config: Any, known: set[str]) -> list[str]:
-    """Return a sentence for each setting in ``config`` that ``cls`` does not have.
-
-    Args:
-        known: further names that are understood, such as deprecated ones.
-    """
-    problems = []
-    names = set(cls.class_trait_names(config=True)) | known
-    for section in dict.fromkeys(c.__name__ for c in cls.__mro__ if issubclass(c, HasTraits)):
-        if section in ("HasTraits", "Configurable", "LoggingConfigurable", "Spawner"):
-            continue
-        for name in config.get(section, {}):
-            if name not in names:
-                problems.append(f"{section}.{name} does not exist{nearest(name, names)}")
-    return problems
+        Where traitlets asks what a class adds to its base, the mixins between the two count as
+        the class itself.
+        """
+        base: type = next((c for c in cls.__mro__[1:] if issubclass(c, Configurable)), HasTraits)
+        return {
+            name: trait
+            for name, trait in cls.class_traits(**metadata).items()
+            if getattr(base, name, None) is not trait
+        }

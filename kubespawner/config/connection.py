@@ -5,9 +5,10 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from traitlets import Bool, HasTraits, Integer, Unicode, observe, validate
+from traitlets import HasTraits, observe
 
-from ._common import fail
+from . import _checks as checks
+from ._types import Bool, Integer, Unicode
 
 
 class ConnectionConfig(HasTraits):
@@ -15,57 +16,57 @@ class ConnectionConfig(HasTraits):
 
     k8s_api_host = Unicode(
         "",
-        config=True,
-        help="""Full URL of the API server, such as `https://host:6443`.
+        check=checks.url,
+        help="""Full URL of the API server, such as `https://10.0.0.1:6443`.
 
-        Empty: what the service account of this pod, or else the kubeconfig, says.
+        Empty (the default): what the service account of the hub's pod says, or, outside of a
+        cluster, the kubeconfig.
+        https://kubernetes.io/docs/tasks/run-application/access-api-from-pod/
         """,
     )
     k8s_api_ssl_ca_cert = Unicode(
         "",
-        config=True,
-        help="Path of a CA bundle for the API server's certificate. Empty: from the loaded config.",
+        help="""Path of a file with the certificates that the API server's one is checked against.
+
+        Empty (the default): those of the service account or the kubeconfig.
+        """,
     )
     k8s_api_verify_ssl = Bool(
         None,
         allow_none=True,
-        config=True,
         help="""Whether the API server's certificate is checked.
 
-        `None` leaves it to the loaded configuration. `False` lets anybody on the network read
-        the hub's credentials; for tests only.
+        `None` (the default) leaves it to the service account or the kubeconfig. `True` insists.
+        `False` lets anybody on the network read the hub's credentials; for tests only.
         """,
     )
     k8s_api_threadpool_workers = Integer(
-        0, config=True, help="DEPRECATED since 3.0, no effect: requests are asynchronous."
+        0,
+        help="""DEPRECATED since 3.0, without effect: requests need no threads any more.""",
     )
     k8s_api_request_timeout = Integer(
         3,
-        config=True,
-        help="Seconds that one request to the API server may take before it is tried again.",
+        check=checks.positive,
+        help="""Seconds that one request to the API server may take; then it is tried again.
+
+        For all attempts together see `k8s_api_request_retry_timeout`.
+        """,
     )
     k8s_api_request_retry_timeout = Integer(
         30,
-        config=True,
-        help="Seconds for all attempts of one request, pauses included.",
+        check=checks.not_negative,
+        help="""Seconds for all attempts of one request to the API server, pauses included.
+
+        Then the step that needs it fails: a spawn ends with an error, a stop is reported as
+        failed. A server that runs is never taken for stopped because of this.
+        """,
     )
-
-    @validate("k8s_api_host")
-    def _check_host(self, proposal: Any) -> Any:
-        if proposal.value and not proposal.value.startswith(("http://", "https://")):
-            raise fail(self, "k8s_api_host", proposal.value, "it must be a URL: https://host:port")
-        return proposal.value
-
-    @validate("k8s_api_request_timeout", "k8s_api_request_retry_timeout")
-    def _check_timeouts(self, proposal: Any) -> Any:
-        if proposal.value <= 0:
-            raise fail(self, proposal.trait.name, proposal.value, "it must be above 0 seconds")
-        return proposal.value
 
     @observe("k8s_api_threadpool_workers")
     def _threadpool_has_no_effect(self, change: Any) -> None:
         warnings.warn(
-            "KubeSpawner.k8s_api_threadpool_workers is deprecated since 3.0 and has no effect",
+            f"{type(self).__name__}.k8s_api_threadpool_workers is deprecated since 3.0 and has "
+            "no effect; remove it",
             DeprecationWarning,
             stacklevel=2,
         )

@@ -2,91 +2,100 @@
 
 from __future__ import annotations
 
-from typing import Any
+from traitlets import HasTraits
 
-from traitlets import Bool, Dict, Enum, HasTraits, Integer, Unicode, validate
-
-from ._common import check_not_negative, check_template, fail
+from . import _checks as checks
+from ._types import Bool, Dict, Enum, Integer, Unicode
 
 
 class LifecycleConfig(HasTraits):
     """Starting, waiting, stopping."""
 
+    start_timeout = Integer(
+        60,
+        check=checks.not_negative,
+        help="""Seconds that a start may take, from the click until the pod is ready.
+
+        Pulling a large image or adding a node to the cluster takes minutes: 300 to 600 are
+        usual then. Also the time that `stop` waits for the pod to go.
+        """,
+    )
+    http_timeout = Integer(
+        30,
+        check=checks.not_negative,
+        help="""Seconds that a server has to answer over HTTP, from when its pod is ready.""",
+    )
     events_enabled = Bool(
         True,
-        config=True,
         help="""Watch the events of starting pods, to tell their users what happens.
 
-        Needs the permission to list and watch events.
+        Needs the permission to list and watch events. Without, progress is told from the pod's
+        status alone.
         """,
     )
     delete_grace_period = Integer(
         1,
-        config=True,
+        check=checks.not_negative,
         help="""Seconds that a server gets to end by itself when it is stopped.
 
+        Raise it where servers need time to save, as with `preStop` hooks.
         https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#pod-termination
         """,
     )
     delete_stopped_pods = Bool(
         True,
-        config=True,
-        help="""Delete a pod whose server ended or failed; `False` keeps it for inspection.""",
+        help="""Delete a pod whose server ended or failed to start.
+
+        `False` keeps it, for `kubectl describe` and `kubectl logs`, until its next start.
+        """,
     )
     pod_readiness = Enum(
         ["notebook", "all"],
         default_value="notebook",
-        config=True,
         help="""Which containers must be ready before a server counts as started.
 
-        `notebook`: the notebook container; `all`: every container, as in versions before 8.
+        `notebook` (the default): the notebook container; `all`: every container of the pod, as
+        in versions before 8.
+        https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#container-probes
         """,
     )
     spawn_patience = Dict(
-        config=True,
+        check=checks.patience,
         help="""How long a condition that prevents a start may last: reason to seconds.
 
-        0 ends the spawn at once, -1 waits until `start_timeout`. Reasons are those in messages
-        and log, such as `ImageNotFound`, `Unschedulable` or `CrashLoopBackOff`; those that are
-        missing here keep their built-in patience.
+        0 ends the spawn at once, -1 waits until `start_timeout`. The time counts from when the
+        condition was first seen, and anew if it went away. Reasons are those of messages and log;
+        those that are missing here keep their built-in patience, such as 0 for an image that
+        does not exist, 15 for a missing ConfigMap, and -1 for a cluster without room. Example::
+
+            c.KubeSpawner.spawn_patience = {"Unschedulable": 120, "ImagePullBackOff": -1}
         """,
     )
     crash_loop_restarts = Integer(
         3,
-        config=True,
-        help="Restarts of a crashing notebook container after which its server counts as ended.",
+        check=checks.not_negative,
+        help="""Restarts of a crashing container after which its server counts as failed.
+
+        Applies while its pod has the condition `CrashLoopBackOff`.
+        https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/#restart-policy
+        """,
     )
     slow_spawn_message_threshold = Integer(
-        60, config=True, help="Seconds until the message about a slow start; 0: never."
+        60,
+        check=checks.not_negative,
+        help="""Seconds after which the progress page says that a start takes long; 0: never.""",
     )
     slow_spawn_message_frequency = Integer(
-        5, config=True, help="Seconds between two messages about a slow start."
+        5,
+        check=checks.not_negative,
+        help="""Seconds between two such messages.""",
     )
     slow_spawn_message = Unicode(
         "Server launch is taking longer than expected. Please be patient! "
         "Current time spent waiting: {seconds} seconds.",
-        config=True,
-        help="Message about a slow start; `{seconds}` is the time so far.",
+        expanded=("seconds",),
+        help="""What the progress page says when a start takes long.
+
+        Its one field is `{seconds}`, the time since the start.
+        """,
     )
-
-    @validate(
-        "delete_grace_period",
-        "slow_spawn_message_threshold",
-        "slow_spawn_message_frequency",
-        "crash_loop_restarts",
-    )
-    def _check_times(self, proposal: Any) -> Any:
-        return check_not_negative(self, proposal.trait.name, proposal.value)
-
-    @validate("slow_spawn_message")
-    def _check_slow_spawn_message(self, proposal: Any) -> Any:
-        return check_template(self, "slow_spawn_message", proposal.value, {"seconds"})
-
-    @validate("spawn_patience")
-    def _check_patience(self, proposal: Any) -> Any:
-        for reason, seconds in proposal.value.items():
-            if isinstance(seconds, bool) or not isinstance(seconds, (int, float)) or seconds < -1:
-                raise fail(
-                    self, f"spawn_patience[{reason!r}]", seconds, "it must be seconds, 0, or -1"
-                )
-        return proposal.value

@@ -2,61 +2,66 @@
 
 from __future__ import annotations
 
-from typing import Any
+from traitlets import HasTraits
 
-from jupyterhub.traitlets import Callable
-from traitlets import Dict, HasTraits, validate
-
-from ._common import check_labels, check_template
+from . import _checks as checks
+from ._types import Callable, Dict
 
 
 class MetadataConfig(HasTraits):
-    """Labels and annotations, and hooks that get the pod."""
+    """Labels and annotations, and hooks that get the pod.
+
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/labels/
+    """
 
     common_labels = Dict(
-        {
+        default_value={
             "app.kubernetes.io/name": "jupyterhub",
             "app.kubernetes.io/managed-by": "kubespawner",
             "app": "jupyterhub",
             "heritage": "jupyterhub",
         },
-        config=True,
-        help="""Labels of pods, claims, services and secrets. Not expanded; win over extra labels.""",
+        check=checks.labels,
+        help="""Labels of pods, claims, services and secrets. Not expanded.
+
+        They win over `extra_labels` and `storage_extra_labels`; those that the hub itself needs
+        win over them.
+        """,
     )
     extra_labels = Dict(
-        config=True, help="Labels of the pod, and of its service and secret. Expanded."
+        check=checks.label_templates,
+        expanded=True,
+        help="""Further labels of the pod, and of its service and secret. Values are expanded.""",
     )
     extra_annotations = Dict(
-        config=True, help="Annotations of the pod, and of its service and secret. Expanded."
+        check=checks.annotation_texts,
+        expanded=True,
+        help="""Further annotations of the pod, and of its service and secret. Values are expanded.
+
+        https://kubernetes.io/docs/concepts/overview/working-with-objects/annotations/
+        """,
     )
     modify_pod_hook = Callable(
         None,
         allow_none=True,
-        config=True,
-        help="""Called with the spawner and the finished pod (a `V1Pod`); returns the pod to create.
+        help="""Called with the spawner and the pod before it is created; returns the one to create.
 
-        May be async. Example::
+        The pod is a `V1Pod` of kubernetes_asyncio. May be async. Example::
 
             def modify_pod_hook(spawner, pod):
-                pod.spec.containers[0].env.append(V1EnvVar(name="A", value="B"))
+                pod.metadata.labels["team"] = spawner.user.groups[0].name
                 return pod
+
+            c.KubeSpawner.modify_pod_hook = modify_pod_hook
         """,
     )
     after_pod_created_hook = Callable(
         None,
         allow_none=True,
-        config=True,
-        help="""Called with the spawner and the created pod (a dict, as in the API's JSON).
+        help="""Called with the spawner and the pod once it exists (a dict, as in the API's JSON).
 
-        For objects that need the pod's UID as their owner. May be async; an exception ends the
-        spawn and removes the pod.
+        For objects that have the pod as their owner, by `pod["metadata"]["uid"]`. May be async;
+        what it returns is ignored; an exception ends the spawn and removes the pod.
+        https://kubernetes.io/docs/concepts/overview/working-with-objects/owners-dependents/
         """,
     )
-
-    @validate("common_labels", "extra_labels", "extra_annotations")
-    def _check_metadata(self, proposal: Any) -> Any:
-        name = proposal.trait.name
-        check_labels(self, name, proposal.value, values=name.endswith("labels"))
-        if name != "common_labels":
-            check_template(self, name, proposal.value)
-        return proposal.value

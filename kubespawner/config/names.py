@@ -2,120 +2,142 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from traitlets import Bool, Dict, Enum, HasTraits, Unicode, default, validate
+from traitlets import HasTraits, default
 
 from ..hubplace import hub_namespace
-from ..slugs import is_valid_label
-from ._common import check_labels, check_template, fail
+from . import _checks as checks
+from ._types import Bool, Dict, Enum, Unicode
 
 
 class NamesConfig(HasTraits):
-    """How objects are named, and where they live."""
+    """How objects are named, and where they live.
+
+    https://kubernetes.io/docs/concepts/overview/working-with-objects/names/
+    """
 
     namespace = Unicode(
-        config=True,
+        check=lambda value: value or hub_namespace(),
         help="""Namespace of pods, claims, secrets and services.
 
-        Default: the namespace that the hub itself runs in, else `default`. A profile may
-        override it.
+        Default: the namespace that the hub itself runs in, or, outside of a cluster, `default`.
+        A profile may override it; the hub needs its Role there as well. Ignored with
+        `enable_user_namespaces`. Not expanded.
         """,
     )
     enable_user_namespaces = Bool(
         False,
-        config=True,
         help="""Give each user a namespace of their own, created when their first server starts.
 
-        The hub then needs a ClusterRole.
+        It is named by `user_namespace_template` and never deleted by the hub. The hub then
+        watches all namespaces, which needs a ClusterRole instead of a Role.
+        https://kubernetes.io/docs/concepts/overview/working-with-objects/namespaces/
         """,
     )
     user_namespace_template = Unicode(
         "{hubnamespace}-{username}",
-        config=True,
-        help="""Template of the user's namespace with `enable_user_namespaces`. Expanded.
+        check=checks.not_empty,
+        expanded=True,
+        help="""Name of a user's namespace, with `enable_user_namespaces`. Expanded.
 
-        `{hubnamespace}` is the hub's own namespace; `default` is shown as `user`.
+        `{hubnamespace}` is the hub's own namespace, with `default` shown as `user`.
         """,
     )
     user_namespace_labels = Dict(
-        config=True, help="Labels of users' namespaces, set when they are created. Expanded."
+        check=checks.label_templates,
+        expanded=True,
+        help="""Labels of users' namespaces, with `enable_user_namespaces`. Values are expanded.
+
+        Set when a namespace is created; existing ones are not changed. Example::
+
+            c.KubeSpawner.user_namespace_labels = {
+                "pod-security.kubernetes.io/enforce": "baseline"
+            }
+        """,
     )
     user_namespace_annotations = Dict(
-        config=True, help="Annotations of users' namespaces, set at creation. Expanded."
+        check=checks.annotation_texts,
+        expanded=True,
+        help="""Annotations of users' namespaces, with `enable_user_namespaces`. Values are expanded.
+
+        Set when a namespace is created; existing ones are not changed.
+        """,
     )
     slug_scheme = Enum(
         ["safe", "escape"],
         default_value="safe",
-        config=True,
-        help="""How `{username}`, `{servername}` and `{user_server}` are rendered.
+        help="""How the fields `{username}`, `{servername}` and `{user_server}` are rendered.
 
-        `safe` gives readable names that are valid everywhere; `escape` is the rule of versions
-        before 7.
+        - `safe` (the default): names that are valid as they are stay; others are simplified and
+          get a hash, so that no two users get one name.
+        - `escape`: the rule of versions before 7; `-` becomes `-2d`, `@` becomes `-40`. Names can
+          be too long or invalid.
+
+        Changing it changes the names of new pods and claims; claims that servers already have
+        are kept (`remember_pvc_name`).
         """,
     )
     pod_name_template = Unicode(
         "jupyter-{user_server}",
-        config=True,
-        help="""Template of the pod's name. Expanded; the result must be unique per server.""",
+        check=checks.not_empty,
+        expanded=True,
+        help="""Name of a server's pod, and of its Service. Expanded.
+
+        It must differ for each server of each user: use `{user_server}`, or `{username}` and
+        `{servername}` with text between them. All fields: `{username}`, `{servername}`,
+        `{user_server}`, each also with `safe_` or `escaped_` before it; `{unescaped_username}`,
+        `{unescaped_servername}`, `{userid}`, `{hubnamespace}`. Further templates also know
+        `{pod_name}`, `{pvc_name}` and `{namespace}`. Dashes that the empty name of a default
+        server leaves at the end are dropped. A brace that is meant literally is written twice.
+        """,
     )
     dns_name_template = Unicode(
         "{name}.{namespace}.svc.cluster.local",
-        config=True,
-        help="""Template of the DNS name under which a server's Service is reached.
+        check=checks.not_empty,
+        expanded=("name", "namespace"),
+        help="""Name under which a server's Service is reached, with `services_enabled` or TLS.
 
-        Fields: `{name}`, the pod's name, and `{namespace}`.
+        Its own two fields: `{name}`, the pod's name, and `{namespace}`. Change it where the
+        cluster's domain is not `cluster.local`.
+        https://kubernetes.io/docs/concepts/services-networking/dns-pod-service/
         """,
     )
     pvc_name_template = Unicode(
         "claim-{user_server}",
-        config=True,
-        help="""Template of the claim's name. Expanded.
+        check=checks.not_empty,
+        expanded=True,
+        help="""Name of a server's claim (PersistentVolumeClaim). Expanded.
 
-        With `{username}` instead of `{user_server}` all servers of a user share one claim.
+        With `claim-{username}` all servers of a user share one. In `volumes`, `{pvc_name}` stands
+        for the name. A claim that a server already has is kept (`remember_pvc_name`).
         """,
     )
     secret_name_template = Unicode(
-        "{pod_name}", config=True, help="Template of the TLS secret's name. Expanded."
+        "{pod_name}",
+        check=checks.not_empty,
+        expanded=True,
+        help="""Name of the secret with a server's certificates, with JupyterHub's `internal_ssl`.
+
+        Expanded.
+        """,
     )
     component_label = Unicode(
         "singleuser-server",
-        config=True,
+        check=checks.label_value,
         help="""Value of the labels `component` and `app.kubernetes.io/component` of pods.
 
-        The hub finds its pods by it: two hubs in one namespace need different values.
+        The hub finds its pods by it: two hubs that use one namespace need different values.
+        A change hides the running servers from the hub. Not expanded.
         """,
     )
     handle_legacy_names = Bool(
         True,
-        config=True,
-        help="Look for a user's claim under its name of versions before 7 while none is known.",
+        help="""Look for a server's claim under its name of versions before 7, too.
+
+        Only while the server has no claim yet that the hub knows of. Switch it off once no
+        server has run before the upgrade.
+        """,
     )
 
     @default("namespace")
     def _namespace_default(self) -> str:
         return hub_namespace()
-
-    @validate(
-        "user_namespace_template", "pod_name_template", "pvc_name_template", "secret_name_template"
-    )
-    def _check_name_templates(self, proposal: Any) -> Any:
-        if not proposal.value:
-            raise fail(self, proposal.trait.name, proposal.value, "it must not be empty")
-        return check_template(self, proposal.trait.name, proposal.value)
-
-    @validate("dns_name_template")
-    def _check_dns_name_template(self, proposal: Any) -> Any:
-        return check_template(self, "dns_name_template", proposal.value, {"name", "namespace"})
-
-    @validate("user_namespace_labels", "user_namespace_annotations")
-    def _check_namespace_metadata(self, proposal: Any) -> Any:
-        name = proposal.trait.name
-        check_labels(self, name, proposal.value, values=name.endswith("labels"))
-        return check_template(self, name, proposal.value)
-
-    @validate("component_label")
-    def _check_component_label(self, proposal: Any) -> Any:
-        if not proposal.value or not is_valid_label(proposal.value):
-            raise fail(self, "component_label", proposal.value, "it must be a valid label value")
-        return proposal.value

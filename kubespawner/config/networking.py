@@ -5,10 +5,12 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-from jupyterhub.traitlets import Callable
-from traitlets import Bool, HasTraits, Integer, List, Unicode, Union, default, observe, validate
+import jupyterhub.traitlets
+import traitlets
+from traitlets import HasTraits, default, observe
 
-from ._common import check_template
+from . import _checks as checks
+from ._types import Bool, Callable, Integer, Unicode, Union
 
 
 class NetworkingConfig(HasTraits):
@@ -16,72 +18,92 @@ class NetworkingConfig(HasTraits):
 
     services_enabled = Bool(
         False,
-        config=True,
-        help="""Give each server a Service, and connect through its DNS name.
+        help="""Give each server a Service named like its pod, and connect through its DNS name.
 
-        Needed where pod IPs can't be reached, as with some service meshes.
+        For networks in which the pod's IP can't be used, as with some service meshes. See
+        `dns_name_template`.
+        https://kubernetes.io/docs/concepts/services-networking/service/
         """,
     )
     pod_connect_ip = Unicode(
         "",
-        config=True,
-        help="""Host name under which the hub reaches a server, instead of the pod's IP.
+        check=checks.host_template,
+        help="""Host name or IP at which hub and proxy reach a server, instead of the pod's IP.
 
-        Expanded, each part between dots on its own.
+        Expanded, each part between dots on its own. Example:
+        `jupyter-{username}--{servername}.servers.example.com`.
         """,
     )
     get_pod_url = Callable(
         None,
         allow_none=True,
-        config=True,
+        check=checks.synchronous,
         help="""Called with the spawner and the pod (a dict); returns the server's full URL.
 
-        Replaces every other rule.
+        Replaces every other rule. Not async. Example::
+
+            c.KubeSpawner.get_pod_url = lambda spawner, pod: (
+                f"http://{pod['status']['podIP']}:{spawner.port}"
+            )
         """,
     )
     secret_mount_path = Unicode(
         "/etc/jupyterhub/ssl/",
-        config=True,
-        help="Where the TLS secret is mounted, with JupyterHub's `internal_ssl`. Not expanded.",
+        check=checks.directory,
+        help="""Directory in the notebook container for the server's certificates.
+
+        With JupyterHub's `internal_ssl`. Not expanded.
+        """,
     )
     ssl_alt_names = Union(
-        [List(Unicode()), Callable()],
-        config=True,
-        help="""Names in the server's certificate, with JupyterHub's `internal_ssl`.
+        [traitlets.List(traitlets.Unicode()), jupyterhub.traitlets.Callable()],
+        help="""Names that the server's certificate is valid for, with JupyterHub's `internal_ssl`.
 
-        Default: the pod's name, and its DNS names in the cluster.
+        Entries such as `DNS:example.com` and `IP:10.0.0.1`; or a callable that gets the spawner
+        and returns them. Default: the pod's name, and its DNS names in the cluster.
         """,
     )
     ssl_alt_names_include_local = Bool(
-        False, config=True, help="Whether the certificate is valid for localhost as well."
+        False,
+        help="""Whether the server's certificate is valid for localhost, too.""",
     )
     hub_connect_ip = Unicode(
-        "", allow_none=True, config=True, help="DEPRECATED: use `JupyterHub.hub_connect_ip`."
+        "",
+        allow_none=True,
+        help="""DEPRECATED since 0.8: use `JupyterHub.hub_connect_ip` or `hub_connect_url`.""",
     )
-    hub_connect_port = Integer(0, config=True, help="DEPRECATED: use `JupyterHub.hub_connect_url`.")
+    hub_connect_port = Integer(
+        0,
+        check=checks.port,
+        help="""DEPRECATED since 0.10: use `JupyterHub.hub_connect_url`.""",
+    )
 
     @default("ssl_alt_names")
     def _default_ssl_alt_names(self) -> list[str]:
-        names = [
-            self.dns_name,  # type: ignore[attr-defined]
-            self.pod_name,  # type: ignore[attr-defined]
-            f"{self.pod_name}.{self.namespace}",  # type: ignore[attr-defined]
-            f"{self.pod_name}.{self.namespace}.svc",  # type: ignore[attr-defined]
-        ]
-        return [f"DNS:{name}" for name in names]
-
-    @validate("pod_connect_ip")
-    def _check_pod_connect_ip(self, proposal: Any) -> Any:
-        return check_template(self, "pod_connect_ip", proposal.value)
+        spawner: Any = self
+        pod_name, namespace = spawner.pod_name, spawner.namespace
+        names = [spawner.dns_name, pod_name, f"{pod_name}.{namespace}"]
+        return [f"DNS:{name}" for name in [*names, f"{pod_name}.{namespace}.svc"]]
 
     @observe("hub_connect_ip", "hub_connect_port")
-    def _hub_connect_is_the_hubs(self, change: Any) -> None:
+    def _warn_hub_connect(self, change: Any) -> None:
+        if not change.new:
+            return
+        since = "0.8" if change.name == "hub_connect_ip" else "0.10"
         warnings.warn(
-            f"KubeSpawner.{change.name} is deprecated since 0.8; "
+            f"{type(self).__name__}.{change.name} is deprecated since {since}, "
             "use JupyterHub.hub_connect_ip or JupyterHub.hub_connect_url",
             DeprecationWarning,
             stacklevel=2,
         )
-        hub = getattr(self, "hub", None)
-        if hub is not None:
-            setattr(hub, change.name.removeprefix("hub_"), change.new)
+
+    @observe("hub_connect_ip", "hub_connect_port", "hub")
+    def _tell_hub_its_address(self, change: Any) -> None:
+        # The hub may be set before or after the address, or never, as in tests.
+        hub: Any = getattr(self, "hub", None)
+        if hub is None:
+            return
+        if self.hub_connect_ip:
+            hub.connect_ip = self.hub_connect_ip
+        if self.hub_connect_port:
+            hub.connect_port = self.hub_connect_port

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kubernetes_asyncio.client.models import (
     V1NodeSelectorTerm,
     V1PodAffinityTerm,
@@ -11,19 +9,18 @@ from kubernetes_asyncio.client.models import (
     V1Toleration,
     V1WeightedPodAffinityTerm,
 )
-from traitlets import Dict, HasTraits, Unicode, validate
+from traitlets import HasTraits
 
-from ._common import check_labels, check_objects, list_or_dict
+from . import _checks as checks
+from ._types import Dict, Unicode, list_or_dict
 
-_MODELS = {
-    "tolerations": V1Toleration,
-    "node_affinity_preferred": V1PreferredSchedulingTerm,
-    "node_affinity_required": V1NodeSelectorTerm,
-    "pod_affinity_preferred": V1WeightedPodAffinityTerm,
-    "pod_affinity_required": V1PodAffinityTerm,
-    "pod_anti_affinity_preferred": V1WeightedPodAffinityTerm,
-    "pod_anti_affinity_required": V1PodAffinityTerm,
-}
+_AFFINITY = "https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/"
+_preferred_node = checks.objects_of(V1PreferredSchedulingTerm, required=["weight", "preference"])
+_required_node = checks.objects_of(V1NodeSelectorTerm)
+_preferred_pods = checks.objects_of(
+    V1WeightedPodAffinityTerm, required=["weight", "podAffinityTerm"]
+)
+_required_pods = checks.objects_of(V1PodAffinityTerm, required=["topologyKey"])
 
 
 class SchedulingConfig(HasTraits):
@@ -32,40 +29,94 @@ class SchedulingConfig(HasTraits):
     https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/
     """
 
-    node_selector = Dict(config=True, help="Labels that the pod's node must have.")
+    node_selector = Dict(
+        check=checks.labels,
+        help=f"""Labels that a node must have to run the pod. Not expanded.
+
+        Example: `{{"disktype": "ssd"}}`. All of them must match; for more see
+        `node_affinity_required`.
+        {_AFFINITY}
+        """,
+    )
     scheduler_name = Unicode(
-        None, allow_none=True, config=True, help="Scheduler to use; `None`: the cluster's default."
+        None,
+        allow_none=True,
+        help="""Name of the scheduler that chooses the node; `None` (the default): the cluster's.
+
+        https://kubernetes.io/docs/tasks/extend-kubernetes/configure-multiple-schedulers/
+        """,
     )
     priority_class_name = Unicode(
         "",
-        config=True,
-        help="""Priority class of the pod; empty: the cluster's default.
+        help="""Priority class of the pod; empty (the default): the cluster's default.
 
+        With a higher priority than placeholder pods, users need not wait for a new node.
         https://kubernetes.io/docs/concepts/scheduling-eviction/pod-priority-preemption/
         """,
     )
     tolerations = list_or_dict(
-        """Taints of nodes that the pod tolerates.
+        """Taints of nodes that the pod tolerates: Toleration objects. Not expanded. Example::
+
+            c.KubeSpawner.tolerations = [
+                {"key": "gpu", "operator": "Exists", "effect": "NoSchedule"}
+            ]
 
         https://kubernetes.io/docs/concepts/scheduling-eviction/taint-and-toleration/
-        """
+        """,
+        check=checks.objects_of(V1Toleration),
     )
-    node_affinity_preferred = list_or_dict("Preferred nodes: PreferredSchedulingTerm objects.")
-    node_affinity_required = list_or_dict("Required nodes: NodeSelectorTerm objects.")
-    pod_affinity_preferred = list_or_dict("Pods to be near, preferred: WeightedPodAffinityTerm.")
-    pod_affinity_required = list_or_dict("Pods to be near, required: PodAffinityTerm objects.")
+    node_affinity_preferred = list_or_dict(
+        f"""Nodes that are preferred: PreferredSchedulingTerm objects. Not expanded. Example::
+
+            c.KubeSpawner.node_affinity_preferred = [{{
+                "weight": 100,
+                "preference": {{
+                    "matchExpressions": [{{"key": "zone", "operator": "In", "values": ["a"]}}]
+                }},
+            }}]
+
+        {_AFFINITY}#node-affinity
+        """,
+        check=_preferred_node,
+    )
+    node_affinity_required = list_or_dict(
+        f"""Nodes that are possible at all: NodeSelectorTerm objects, one of which must match.
+
+        Not expanded. Example::
+
+            c.KubeSpawner.node_affinity_required = [{{
+                "matchExpressions": [{{"key": "gpu", "operator": "Exists"}}]
+            }}]
+
+        {_AFFINITY}#node-affinity
+        """,
+        check=_required_node,
+    )
+    pod_affinity_preferred = list_or_dict(
+        f"""Pods to be placed near, if possible: WeightedPodAffinityTerm objects. Not expanded.
+
+        {_AFFINITY}#inter-pod-affinity-and-anti-affinity
+        """,
+        check=_preferred_pods,
+    )
+    pod_affinity_required = list_or_dict(
+        f"""Pods to be placed near, in any case: PodAffinityTerm objects. Not expanded.
+
+        {_AFFINITY}#inter-pod-affinity-and-anti-affinity
+        """,
+        check=_required_pods,
+    )
     pod_anti_affinity_preferred = list_or_dict(
-        "Pods to keep away from, preferred: WeightedPodAffinityTerm objects."
+        f"""Pods to stay away from, if possible: WeightedPodAffinityTerm objects. Not expanded.
+
+        {_AFFINITY}#inter-pod-affinity-and-anti-affinity
+        """,
+        check=_preferred_pods,
     )
     pod_anti_affinity_required = list_or_dict(
-        "Pods to keep away from, required: PodAffinityTerm objects."
+        f"""Pods to stay away from, in any case: PodAffinityTerm objects. Not expanded.
+
+        {_AFFINITY}#inter-pod-affinity-and-anti-affinity
+        """,
+        check=_required_pods,
     )
-
-    @validate(*_MODELS)
-    def _check_scheduling_objects(self, proposal: Any) -> Any:
-        name = proposal.trait.name
-        return check_objects(self, name, proposal.value, _MODELS[name])
-
-    @validate("node_selector")
-    def _check_node_selector(self, proposal: Any) -> Any:
-        return check_labels(self, "node_selector", proposal.value, values=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
+import traitlets
 from jupyterhub.traitlets import Callable
-from traitlets import Bool, Dict, HasTraits, Integer, List, Unicode, Union, validate
+from traitlets import HasTraits
 
-from ._common import check_context, check_template, fail
+from . import _checks as checks
+from ._types import Bool, Unicode, Union
 
-_CALLABLE = "A callable gets the spawner and returns the value, possibly awaitable."
+_CALLABLE = "Or a callable, possibly async, that gets the spawner and returns it."
 
 
 class SecurityConfig(HasTraits):
@@ -19,89 +19,104 @@ class SecurityConfig(HasTraits):
     """
 
     uid = Union(
-        [Integer(), Callable()],
+        [traitlets.Integer(), Callable()],
         default_value=None,
         allow_none=True,
-        config=True,
-        help=f"""User ID of the notebook container's processes; `None`: the image's. {_CALLABLE}""",
+        check=checks.unix_id,
+        help=f"""User ID of the notebook container's processes (`runAsUser`).
+
+        `None` (the default): the image's. 0 is root. {_CALLABLE}
+        """,
     )
     gid = Union(
-        [Integer(), Callable()],
+        [traitlets.Integer(), Callable()],
         default_value=None,
         allow_none=True,
-        config=True,
-        help=f"""Primary group ID of the notebook container; `None`: the image's. {_CALLABLE}""",
+        check=checks.unix_id,
+        help=f"""Primary group ID of the notebook container's processes (`runAsGroup`).
+
+        `None` (the default): the image's. {_CALLABLE}
+        """,
     )
     fs_gid = Union(
-        [Integer(), Callable()],
+        [traitlets.Integer(), Callable()],
         default_value=None,
         allow_none=True,
-        config=True,
-        help=f"""Group that owns the files of mounted volumes (`fsGroup`). {_CALLABLE}""",
+        check=checks.unix_id,
+        help=f"""Group ID that owns the files of mounted volumes (`fsGroup`).
+
+        `None` (the default): as the volume has it. {_CALLABLE} Where `uid` may not write to a
+        fresh volume, this is the setting that helps.
+        """,
     )
     supplemental_gids = Union(
-        [List(), Callable()],
-        config=True,
-        help=f"""Further groups of all processes in the pod. {_CALLABLE}""",
+        [traitlets.List(), Callable()],
+        check=checks.unix_ids,
+        help=f"""Further group IDs of all processes in the pod (`supplementalGroups`): a list.
+
+        {_CALLABLE}
+        """,
     )
     privileged = Bool(
         False,
-        config=True,
-        help="""Run the notebook container privileged: with all rights of the machine's root.""",
+        help="""Run the notebook container privileged: with all rights of root on the node.
+
+        https://kubernetes.io/docs/concepts/security/pod-security-standards/
+        """,
     )
     allow_privilege_escalation = Bool(
         False,
         allow_none=True,
-        config=True,
-        help="""Whether processes may gain more rights than their parent, as with `sudo`.
+        help="""Whether processes may gain more rights than their parent, as `sudo` does.
 
-        `None` leaves it to the cluster.
+        `None` leaves it to the cluster, which allows it. With `privileged`, it is left out
+        unless it is set.
         """,
     )
     container_security_context = Union(
-        [Dict(), Callable()],
+        [traitlets.Dict(), Callable()],
         default_value={},
-        config=True,
-        help=f"""Security context of the notebook container, camelCase; wins over `uid`, `gid`,
-        `privileged` and `allow_privilege_escalation` key by key. {_CALLABLE}""",
+        check=checks.security_context,
+        help=f"""Security context of the notebook container: a dict with camelCase keys.
+
+        It wins over `uid`, `gid`, `privileged` and `allow_privilege_escalation` key by key.
+        {_CALLABLE} Not expanded. Example::
+
+            c.KubeSpawner.container_security_context = {{"capabilities": {{"drop": ["ALL"]}}}}
+
+        https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#security-context-1
+        """,
     )
     pod_security_context = Union(
-        [Dict(), Callable()],
+        [traitlets.Dict(), Callable()],
         default_value={},
-        config=True,
-        help=f"""Security context of the pod, camelCase; wins over `fs_gid` and
-        `supplemental_gids` key by key. {_CALLABLE}""",
+        check=checks.security_context,
+        help=f"""Security context of the pod: a dict with camelCase keys.
+
+        It wins over `fs_gid` and `supplemental_gids` key by key. {_CALLABLE} Not expanded.
+        Example::
+
+            c.KubeSpawner.pod_security_context = {{"fsGroupChangePolicy": "OnRootMismatch"}}
+
+        https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#security-context
+        """,
     )
     service_account = Unicode(
         None,
         allow_none=True,
-        config=True,
+        expanded=True,
         help="""Service account of the pod. Expanded.
 
-        `None`: the namespace's default account, whose token is not mounted. Mind that users can
-        do in the cluster whatever the account may.
+        `None` (the default): the namespace's default account, whose token is not mounted. Users
+        can do in the cluster whatever the account of their pod may.
+        https://kubernetes.io/docs/concepts/security/service-accounts/
         """,
     )
     automount_service_account_token = Bool(
         None,
         allow_none=True,
-        config=True,
         help="""Whether the service account's token is mounted into the pod.
 
-        `None`: not without `service_account`; with one, what the cluster says.
+        `None` (the default): not without `service_account`; with one, as the account says.
         """,
     )
-
-    @validate("container_security_context", "pod_security_context")
-    def _check_contexts(self, proposal: Any) -> Any:
-        return check_context(self, proposal.trait.name, proposal.value)
-
-    @validate("service_account")
-    def _check_service_account(self, proposal: Any) -> Any:
-        return check_template(self, "service_account", proposal.value)
-
-    @validate("uid", "gid", "fs_gid")
-    def _check_ids(self, proposal: Any) -> Any:
-        if isinstance(proposal.value, int) and not 0 <= proposal.value < 2**31:
-            raise fail(self, proposal.trait.name, proposal.value, "it must be from 0 to 2147483647")
-        return proposal.value

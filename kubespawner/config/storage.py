@@ -2,22 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from kubernetes_asyncio.client.models import V1LabelSelector, V1Volume, V1VolumeMount
-from traitlets import Bool, Dict, HasTraits, List, Unicode, validate
+from traitlets import HasTraits
 
-from ._common import (
-    check_keys,
-    check_labels,
-    check_objects,
-    check_quantity,
-    check_template,
-    fail,
-    list_or_dict,
-)
-
-_ACCESS_MODES = ["ReadWriteOnce", "ReadOnlyMany", "ReadWriteMany", "ReadWriteOncePod"]
+from . import _checks as checks
+from ._types import Bool, Dict, List, Unicode, list_or_dict
 
 
 class StorageConfig(HasTraits):
@@ -28,91 +17,101 @@ class StorageConfig(HasTraits):
 
     storage_pvc_ensure = Bool(
         False,
-        config=True,
-        help="""Make sure that the claim `pvc_name_template` exists before the pod is created.
+        help="""Make sure that a server's claim exists before its pod is created.
 
-        To use it, mount it: see `volumes` and `volume_mounts`. Needs `storage_capacity`.
+        The claim (PersistentVolumeClaim) is named by `pvc_name_template` and needs
+        `storage_capacity`. To use it, mount it::
+
+            c.KubeSpawner.storage_pvc_ensure = True
+            c.KubeSpawner.storage_capacity = "10Gi"
+            c.KubeSpawner.volumes = [
+                {"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}}
+            ]
+            c.KubeSpawner.volume_mounts = [{"name": "home", "mountPath": "/home/jovyan"}]
+
+        An existing claim is used as it is; its size and class are not changed.
         """,
     )
     storage_capacity = Unicode(
-        None, allow_none=True, config=True, help="Size of the claim, such as `10Gi`."
+        None,
+        allow_none=True,
+        check=checks.quantity,
+        help="""Size of a new claim, such as `"10Gi"`; needed with `storage_pvc_ensure`.
+
+        https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+        """,
     )
     storage_class = Unicode(
         None,
         allow_none=True,
-        config=True,
-        help="""Storage class of the claim. `None`: the cluster's default; `''`: none.
+        help="""Storage class of a new claim. Not expanded.
 
+        `None` (the default): the cluster's default class. `""`: none, for volumes that were
+        made by hand.
         https://kubernetes.io/docs/concepts/storage/storage-classes/
         """,
     )
     storage_access_modes = List(
-        ["ReadWriteOnce"],
-        config=True,
-        help="""Access modes of the claim.
+        default_value=["ReadWriteOnce"],
+        check=checks.access_modes,
+        help="""Access modes of a new claim.
 
+        `ReadWriteOnce` (the default): one node at a time; `ReadWriteOncePod`: one pod;
+        `ReadWriteMany` and `ReadOnlyMany`: several nodes, for claims that several servers share.
         https://kubernetes.io/docs/concepts/storage/persistent-volumes/#access-modes
         """,
     )
     storage_selector = Dict(
-        config=True,
-        help="""Which volumes the claim may bind to: `{"matchLabels": {…}}`. Expanded.""",
+        check=checks.fields_of(V1LabelSelector),
+        expanded=True,
+        help="""Which volumes a new claim may be bound to. Expanded. Example::
+
+            c.KubeSpawner.storage_selector = {"matchLabels": {"content": "jupyter"}}
+
+        https://kubernetes.io/docs/concepts/storage/persistent-volumes/#selector
+        """,
     )
     storage_extra_labels = Dict(
-        config=True, help="Labels of the claim, set when it is created. Expanded."
+        check=checks.label_templates,
+        expanded=True,
+        help="""Labels of a new claim. Values are expanded. Existing claims are not changed.""",
     )
     storage_extra_annotations = Dict(
-        config=True, help="Annotations of the claim, set when it is created. Expanded."
+        check=checks.annotation_texts,
+        expanded=True,
+        help="""Annotations of a new claim. Values are expanded. Existing claims are not changed.""",
     )
     delete_pvc = Bool(
         True,
-        config=True,
-        help="""Delete the claim when its user or named server is deleted from the hub.
+        help="""Delete a claim when its server or user is deleted in the hub.
 
-        Only a claim that is certainly theirs alone is deleted; the log tells what was kept.
+        Only a claim that is certainly theirs alone is deleted; the log tells what was kept, and
+        why. Stopping a server never deletes its claim.
         """,
     )
     remember_pvc_name = Bool(
         True,
-        config=True,
-        help="""Go on using the claim that a server had before, whatever the template says now.""",
+        help="""Go on using the claim that a server had before, whatever the template says now.
+
+        `False` follows `pvc_name_template`: after a change of it users get new, empty volumes.
+        """,
     )
     volumes = list_or_dict(
-        """Volumes of the pod. Expanded; `{pvc_name}` is the name of the user's claim.
+        """Volumes of the pod: Volume objects. Expanded.
 
+        `{pvc_name}` is the name of the server's claim. See `storage_pvc_ensure` for an example.
         https://kubernetes.io/docs/concepts/storage/volumes/
-        """
+        """,
+        check=checks.objects_of(V1Volume, required=["name"]),
+        expanded=True,
     )
     volume_mounts = list_or_dict(
-        """Where the notebook container has its volumes: `{"name": …, "mountPath": …}`. Expanded."""
+        """Where the notebook container has the pod's volumes: VolumeMount objects. Expanded.
+
+        Example: `[{"name": "home", "mountPath": "/home/jovyan"}]`. A single object is written
+        in a list, too.
+        https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#volumes-1
+        """,
+        check=checks.objects_of(V1VolumeMount, required=["name", "mountPath"]),
+        expanded=True,
     )
-
-    @validate("storage_capacity")
-    def _check_capacity(self, proposal: Any) -> Any:
-        if proposal.value is None:
-            return None
-        return check_quantity(self, "storage_capacity", proposal.value)
-
-    @validate("storage_access_modes")
-    def _check_access_modes(self, proposal: Any) -> Any:
-        for mode in proposal.value:
-            if mode not in _ACCESS_MODES:
-                raise fail(self, "storage_access_modes", mode, f"it must be one of {_ACCESS_MODES}")
-        return proposal.value
-
-    @validate("storage_selector")
-    def _check_selector(self, proposal: Any) -> Any:
-        check_keys(self, "storage_selector", proposal.value, V1LabelSelector)
-        return check_template(self, "storage_selector", proposal.value)
-
-    @validate("storage_extra_labels", "storage_extra_annotations")
-    def _check_storage_metadata(self, proposal: Any) -> Any:
-        name = proposal.trait.name
-        check_labels(self, name, proposal.value, values=name.endswith("labels"))
-        return check_template(self, name, proposal.value)
-
-    @validate("volumes", "volume_mounts")
-    def _check_volumes(self, proposal: Any) -> Any:
-        name = proposal.trait.name
-        check_objects(self, name, proposal.value, V1Volume if name == "volumes" else V1VolumeMount)
-        return check_template(self, name, proposal.value)
