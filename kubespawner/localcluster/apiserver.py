@@ -18,11 +18,11 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from kubespawner.localcluster import discovery, lifecycle
+from kubespawner.localcluster import discovery, lifecycle, openapi
 from kubespawner.localcluster.certificates import Certificate, self_signed
 from kubespawner.localcluster.controllers import Controllers
 from kubespawner.localcluster.faults import Fault, Faults
-from kubespawner.localcluster.handlers import Handlers
+from kubespawner.localcluster.handlers import PATCH_TYPES, Handlers
 from kubespawner.localcluster.listing import list_body, list_page
 from kubespawner.localcluster.logs import LogReader, log_response
 from kubespawner.localcluster.resources import NAMESPACES, PRIORITY_CLASSES, Resource
@@ -223,11 +223,11 @@ class ApiServer:
         return response
 
     async def _dispatch(self, request: web.Request, call: Call) -> web.StreamResponse:
-        _check_accept(request)
         if call.resource is None:
             if request.method == "GET":
                 return self._document(request, call.path)
             raise unknown_path()
+        _check_accept(request)
         self._authorize(call)
         if call.verb in {"get", "list", "watch"}:
             return await self._read(request, call)
@@ -240,6 +240,9 @@ class ApiServer:
     def _document(self, request: web.Request, path: str) -> web.Response:
         if path in {"/healthz", "/livez", "/readyz"}:
             return web.Response(text="ok")
+        schemas = openapi.document(path)
+        if schemas is not None:
+            return _raw(200, schemas)
         found = discovery.document(path.rstrip("/"), f"{self.host}:{self.port}")
         if found is None:
             raise unknown_path()
@@ -306,8 +309,9 @@ class ApiServer:
         content_type = request.content_type
         raw = await request.read()
         if call.verb == "patch":
-            body = _decode(raw, "yaml" if content_type.endswith("yaml") else "json")
-            return self._handlers.patch(call, body, content_type)
+            if content_type not in PATCH_TYPES:
+                raise unsupported_media_type(", ".join(PATCH_TYPES))
+            return self._handlers.patch(call, _decode(raw, content_type), content_type)
         if raw and content_type not in {*_BODY_TYPES, "application/octet-stream"}:
             raise unsupported_media_type(", ".join(_BODY_TYPES))
         body = _decode(raw, content_type) if raw else None

@@ -28,7 +28,6 @@ from kubespawner.localcluster.statuses import (
     modified,
     not_found,
     success,
-    unsupported_media_type,
 )
 from kubespawner.localcluster.store import Record, Store
 from kubespawner.localcluster.validation import validate, validate_update
@@ -304,9 +303,7 @@ def _patched(resource: Resource, obj: dict[str, Any], body: Any, content_type: s
         raise patch.PatchError("the patch is not an object")
     if content_type == MERGE_PATCH:
         return patch.merge_patch(obj, body)
-    if content_type == STRATEGIC_PATCH:
-        return patch.strategic_merge(obj, body, schema.definition(resource.definition))
-    raise unsupported_media_type(", ".join(PATCH_TYPES))
+    return patch.strategic_merge(obj, body, schema.definition(resource.definition))
 
 
 def _combined(
