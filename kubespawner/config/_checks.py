@@ -89,14 +89,6 @@ def templates(value: Any, fields: Collection[str] | None = None, where: str = ""
     return value
 
 
-def host_template(value: str) -> str:
-    """Check a host name of which each label is a template of its own."""
-    for label in value.split("."):
-        if "{" in label:
-            templates(label)
-    return value
-
-
 def jinja_template(value: str) -> str:
     from jinja2 import Environment, TemplateSyntaxError
 

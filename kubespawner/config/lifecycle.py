@@ -88,7 +88,7 @@ class LifecycleConfig(HasTraits):
     slow_spawn_message_frequency = Integer(
         5,
         check=checks.not_negative,
-        help="""Seconds between two such messages.""",
+        help="""Seconds between two messages about a start that takes long.""",
     )
     slow_spawn_message = Unicode(
         "Server launch is taking longer than expected. Please be patient! "

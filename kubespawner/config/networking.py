@@ -27,7 +27,7 @@ class NetworkingConfig(HasTraits):
     )
     pod_connect_ip = Unicode(
         "",
-        check=checks.host_template,
+        expanded=True,
         help="""Host name or IP at which hub and proxy reach a server, instead of the pod's IP.
 
         Expanded, each part between dots on its own. Example:
