@@ -23,12 +23,12 @@ class TemplateError(Exception):
         return str(self.args[0]) if self.args else ""
 
 
-class UnknownFieldError(TemplateError, KeyError):
+class UnknownFieldError(TemplateError, KeyError, ValueError):
     """A template has a field that does not exist."""
 
 
 class MalformedTemplateError(TemplateError, ValueError, IndexError):
-    """A template has a stray brace, or a field without a name."""
+    """A template has a stray brace, a field without a name, or a format that does not fit."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,10 @@ class ServerIdentity:
 
 
 class Fields(Mapping[str, object]):
-    """The template fields of one server; each is computed when it is first asked for."""
+    """The template fields of one server; each is computed when it is first asked for.
+
+    A hub that starts makes one for each of its servers and name; most fields are never asked for.
+    """
 
     def __init__(
         self,
@@ -66,8 +69,11 @@ class Fields(Mapping[str, object]):
         self._resolved = {"pod_name": pod_name, "pvc_name": pvc_name, "namespace": namespace}
 
     def __getitem__(self, name: str) -> object:
-        if name in TEMPLATE_FIELDS or name == _DASHED:
+        if name in TEMPLATE_FIELDS:
             return getattr(self, name)
+        before, behind, _ = name.partition(_BEHIND)
+        if behind and before in TEMPLATE_FIELDS:
+            return self._servername_behind(before)
         raise UnknownFieldError(_unknown(name, TEMPLATE_FIELDS))
 
     def __iter__(self) -> Iterator[str]:
@@ -132,17 +138,36 @@ class Fields(Mapping[str, object]):
     def user_server(self) -> str:
         return self.safe_user_server if self._safe else self.escaped_user_server
 
-    @property
-    def dashed_servername(self) -> str:
-        """The server name as it follows directly behind another field."""
-        if not self.servername:
-            return ""
-        dashed = f"-{self.servername}"
-        if self._safe and ("-" in self.safe_username or "-" in self.safe_servername):
-            # a + b-c and a-b + c would be one name.
-            identity = self._identity
-            dashed += f"---{_hash(joined([identity.username, identity.servername]))}"
-        return dashed
+    def _servername_behind(self, field: str) -> str:
+        """Return the server name as it follows directly behind ``field``, with its dash.
+
+        User and server joined by a dash are ambiguous: ``a`` + ``b-c``, ``a-b`` + ``c`` and the
+        default server of ``a-b-c``. Such a pair gets a hash of both names. What needs none, and
+        so stays readable, is a pair without further dashes; a default server gives way only if
+        its user's slug looks like such a pair.
+        """
+        server = self.servername
+        if field not in _USER_FIELDS:
+            return f"-{server}" if server else ""
+        user = str(self[field])
+        if not self._safe and field in ("username", "escaped_username"):
+            # An escaped name is plain text and `-` with two digits per byte. A dash in front of a
+            # server is mistaken for one of those only if digits of an ASCII byte follow it.
+            if not _ASCII_BYTE.match(server):
+                return f"-{server}" if server else ""
+        elif not server:
+            return self._pair_hash() if user.count("-") == 1 else ""
+        elif "-" not in user + server and len(user) + len(server) + 1 <= _LIMIT:
+            return f"-{server}"
+        else:
+            # The hash tells servers apart, so that their names may be cut.
+            room = _LIMIT - len(user) - 1 - _PAIR_HASH_LENGTH
+            server = server[: max(1, room)].rstrip("-")
+        return f"-{server}{self._pair_hash()}"
+
+    def _pair_hash(self) -> str:
+        names = [self._identity.username, self._identity.servername]
+        return f"---{_hash(joined(names))}"
 
     @property
     def hubnamespace(self) -> str:
@@ -169,7 +194,20 @@ class Fields(Mapping[str, object]):
         return f"{user}--{server}" if server else user
 
 
-_DASHED = "dashed_servername"
+# `{username}{servername}` is rendered as `{username}{username+servername}`.
+_BEHIND = "+servername"
+_PAIR_HASH_LENGTH = len("---") + 8
+# The hex digits of an ASCII character.
+_ASCII_BYTE = re.compile("[0-7][0-9a-f]")
+_USER_FIELDS = frozenset(
+    {
+        "username",
+        "unescaped_username",
+        "safe_username",
+        "escaped_username",
+        "legacy_escape_username",
+    }
+)
 TEMPLATE_FIELDS = frozenset(
     {
         "userid",
@@ -192,40 +230,89 @@ TEMPLATE_FIELDS = frozenset(
     }
 )
 
-template_fields = Fields
+
+def template_fields(
+    identity: ServerIdentity,
+    *,
+    slug_scheme: str | None = None,
+    pod_name: str | None = None,
+    pvc_name: str | None = None,
+    namespace: str | None = None,
+) -> Fields:
+    """Return the fields that templates of this server may use.
+
+    Args:
+        slug_scheme: instead of the identity's own.
+        pod_name, pvc_name, namespace: as far as resolved; else `<field>_unavailable!`.
+    """
+    return Fields(
+        identity,
+        slug_scheme=slug_scheme,
+        pod_name=pod_name,
+        pvc_name=pvc_name,
+        namespace=namespace,
+    )
 
 
 @lru_cache(maxsize=4096)
-def _prepared(template: str) -> str:
-    """Return ``template`` with the rule of adjacent fields applied; parsed once.
+def _parsed(template: str) -> tuple[tuple[str, str | None, str, str], ...]:
+    """Return literal text, field name, format specification and conversion of each part.
 
     Raises:
-        MalformedTemplateError: a stray brace.
+        MalformedTemplateError: a stray brace, or a field without a name.
     """
     try:
-        parts = list(string.Formatter().parse(template))
+        parts = tuple(
+            (literal, name, spec or "", conversion or "")
+            for literal, name, spec, conversion in string.Formatter().parse(template)
+        )
     except ValueError as e:
         raise MalformedTemplateError(
             f"{template!r}: {e}; a brace that is meant literally is written twice"
         ) from e
+    for _, name, _, _ in parts:
+        if name is not None and (not _root(name) or _root(name).isdigit()):
+            raise MalformedTemplateError(
+                f"{template!r}: a field without a name; a brace that is meant literally is "
+                "written twice"
+            )
+    return parts
+
+
+def _root(field: str) -> str:
+    """Return the name of a field without what is taken of its value, as in ``name[0]``."""
+    return re.split(r"[.\[]", field, maxsplit=1)[0]
+
+
+@lru_cache(maxsize=4096)
+def _prepared(template: str) -> str:
+    """Return ``template`` with the rule of adjacent fields applied; parsed once."""
     prepared = ""
-    for index, (literal, name, spec, conversion) in enumerate(parts):
-        prepared += literal.replace("{", "{{").replace("}", "}}")
+    before: str | None = None
+    for literal, name, spec, conversion in _parsed(template):
+        prepared += escape_braces(literal)
         if name is None:
+            before = None
             continue
-        if name == "servername" and not literal and index and parts[index - 1][1] is not None:
-            name = _DASHED
-        prepared += (
-            f"{{{name}{f'!{conversion}' if conversion else ''}{f':{spec}' if spec else ''}}}"
-        )
+        if "+" in name:
+            raise UnknownFieldError(_unknown(name, TEMPLATE_FIELDS))
+        adjacent = name == "servername" and not literal and before is not None
+        key = f"{before}{_BEHIND}" if adjacent else name
+        prepared += f"{{{key}{conversion and '!' + conversion}{spec and ':' + spec}}}"
+        before = _root(name)
     return prepared
 
 
-def expand(template: str, fields: Mapping[str, object]) -> str:
+def expand(template: str, fields: Mapping[str, object], *, join: bool = True) -> str:
     """Return ``template`` with its fields filled in.
 
-    Dashes at the end are dropped, as the empty name of a default server leaves them, unless the
-    template itself ends with one.
+    ``{servername}`` directly behind another field is preceded by a dash, and by what keeps two
+    servers apart where the dash alone does not. Dashes at the end are dropped, as the empty name
+    of a default server leaves them, unless the template itself ends with one.
+
+    Args:
+        fields: as of :func:`template_fields`.
+        join: False renders adjacent fields as versions 0.9 to 7.1 did, for finding their objects.
 
     Raises:
         UnknownFieldError (a KeyError): no such field.
@@ -234,11 +321,12 @@ def expand(template: str, fields: Mapping[str, object]) -> str:
     if "{" not in template and "}" not in template:
         rendered = template
     else:
+        _parsed(template)
         try:
-            rendered = _prepared(template).format_map(fields)
+            rendered = (_prepared(template) if join else template).format_map(fields)
         except TemplateError as e:
             raise type(e)(f"{e} (in {template!r})") from e
-        except (ValueError, IndexError) as e:
+        except (AttributeError, IndexError, TypeError, ValueError) as e:
             raise MalformedTemplateError(f"{template!r}: {e}") from e
     return rendered if template.endswith("-") else rendered.rstrip("-")
 
@@ -264,19 +352,12 @@ def check_template(template: str, allowed: Container[str] | None = None) -> None
         UnknownFieldError, MalformedTemplateError: naming the field and the valid ones.
     """
     names = TEMPLATE_FIELDS if allowed is None else allowed
-    _prepared(template)
-    for _, field, spec, _ in string.Formatter().parse(template):
+    for _, field, spec, _ in _parsed(template):
         if field is None:
             continue
-        name = re.split(r"[.\[]", field, maxsplit=1)[0]
-        if not name or name.isdigit():
-            raise MalformedTemplateError(
-                f"{template!r}: a field without a name; a brace that is meant literally is "
-                "written twice"
-            )
-        if name not in names:
-            raise UnknownFieldError(f"{_unknown(name, names)} (in {template!r})")
-        if spec and "{" in spec:
+        if _root(field) not in names:
+            raise UnknownFieldError(f"{_unknown(_root(field), names)} (in {template!r})")
+        if "{" in spec:
             check_template(spec, names)
 
 
@@ -288,5 +369,6 @@ def escape_braces(text: str) -> str:
 def _unknown(name: str, names: Container[str]) -> str:
     known = sorted(names) if isinstance(names, (set, frozenset, list, tuple, dict)) else []
     near = get_close_matches(name, known, n=1)
-    hint = f"; did you mean {{{near[0]}}}?" if near else ""
-    return f"unknown field {{{name}}}{hint} Valid fields: {', '.join(known)}"
+    hint = f"; did you mean {{{near[0]}}}?" if near else "."
+    valid = f" Valid fields: {', '.join(known)}" if known else ""
+    return f"unknown field {{{name}}}{hint}{valid}"

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import base64
 import copy
+import functools
+import inspect
 import re
 import warnings
 from collections.abc import Iterable, Mapping
@@ -49,7 +51,7 @@ from kubernetes_asyncio.client.models import (
 try:
     from kubernetes_asyncio.client.models import V1VolumeResourceRequirements as _ClaimResources
 except ImportError:  # clients before 29
-    _ClaimResources = V1ResourceRequirements
+    _ClaimResources = V1ResourceRequirements  # type: ignore[assignment, misc]
 
 from .routes import SERVICE_DNS_PATTERN, make_endpoint_slice, make_ingress
 from .utils import get_k8s_model, update_k8s_model
@@ -80,10 +82,16 @@ _TLS_FILES = {
     "JUPYTERHUB_SSL_CERTFILE": "ssl.crt",
     "JUPYTERHUB_SSL_CLIENT_CA": "notebooks-ca_trust.crt",
 }
-_REFERENCE = re.compile(r"\$\(([^)]+)\)")
+# `$$` stands for a dollar sign, so that `$$(X)` is no reference; its group is empty.
+_REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
+_NOT_GIVEN: Any = object()
 
 
 def _accepting_old_keywords(function: Any) -> Any:
+    """Let ``function`` take the keywords of the 0.8 documentation too; today's win."""
+    places = list(inspect.signature(function).parameters)
+
+    @functools.wraps(function)
     def make_pod(*args: Any, **kwargs: Any) -> V1Pod:
         for old, new in _OLD_POD_KEYWORDS.items():
             if old not in kwargs:
@@ -92,20 +100,19 @@ def _accepting_old_keywords(function: Any) -> Any:
             warnings.warn(
                 f"make_pod({old}=…) is deprecated; use {new}", DeprecationWarning, stacklevel=2
             )
-            kwargs.setdefault(new, value)
+            if places.index(new) >= len(args):
+                kwargs.setdefault(new, value)
         return function(*args, **kwargs)
 
-    make_pod.__doc__ = function.__doc__
-    make_pod.__wrapped__ = function  # type: ignore[attr-defined]
     return make_pod
 
 
 @_accepting_old_keywords
 def make_pod(
     name: str,
-    cmd: list[str] | None = None,
-    port: int = 8888,
-    image: str = "",
+    cmd: list[str] | None,
+    port: int,
+    image: str,
     image_pull_policy: str | None = None,
     image_pull_secrets: Any = None,
     node_selector: Mapping[str, str] | None = None,
@@ -167,28 +174,25 @@ def make_pod(
     Raises:
         ValueError: unknown key of an object, or a snake_case key in a security context.
     """
-    env = dict(env or {})
     volumes = [get_k8s_model(V1Volume, v) for v in volumes or []]
     mounts = [get_k8s_model(V1VolumeMount, m) for m in volume_mounts or []]
     pod_context = _pod_security_context(fs_gid, supplemental_gids, pod_security_context)
     container_context = _container_security_context(
         uid, gid, privileged, allow_privilege_escalation, container_security_context
     )
+    tls_secret: Any = None
     if ssl_secret_name and ssl_secret_mount_path:
-        mode = _tls_mode(pod_context, container_context)
-        volumes.append(
-            V1Volume(name=_TLS_VOLUME, secret={"secretName": ssl_secret_name, "defaultMode": mode})
-        )
+        tls_secret = {"secretName": ssl_secret_name}
+        volumes.append(V1Volume(name=_TLS_VOLUME, secret=tls_secret))
         mounts.append(V1VolumeMount(name=_TLS_VOLUME, mount_path=ssl_secret_mount_path))
-        directory = ssl_secret_mount_path.rstrip("/")
-        env.update({key: f"{directory}/{file}" for key, file in _TLS_FILES.items()})
+        env = _with_tls_paths(env or {}, ssl_secret_mount_path)
 
     container = V1Container(
         name="notebook",
         image=image,
-        args=cmd,
+        args=list(cmd) if isinstance(cmd, (list, tuple)) else cmd,
         ports=[V1ContainerPort(name="notebook-port", container_port=port)],
-        env=_env_list(env),
+        env=_env_list(env or {}),
         volume_mounts=mounts,
         working_dir=working_dir,
         resources=V1ResourceRequirements(
@@ -242,6 +246,9 @@ def make_pod(
             target_name="pod.spec",
             changes_name="extra_pod_config",
         )
+    if tls_secret:
+        # The two extra configurations may have replaced the security contexts.
+        tls_secret["defaultMode"] = _tls_mode(spec.security_context, container.security_context)
     return V1Pod(
         api_version="v1",
         kind="Pod",
@@ -274,14 +281,14 @@ def _checked_context(context: Mapping[str, Any] | None, parameter: str) -> dict[
         raise ValueError(
             f"{parameter} has the keys {wrong}; keys must be camelCase, as in runAsUser"
         )
-    return dict(context or {})
+    return copy.deepcopy(dict(context or {}))
 
 
 def _pod_security_context(
     fs_gid: int | None,
     supplemental_gids: Iterable[int] | None,
     extra: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+) -> Any:
     context: dict[str, Any] = {}
     if fs_gid is not None:
         context["fsGroup"] = int(fs_gid)
@@ -296,7 +303,7 @@ def _container_security_context(
     privileged: bool | None,
     allow_privilege_escalation: bool | None,
     extra: Mapping[str, Any] | None,
-) -> dict[str, Any]:
+) -> Any:
     context: dict[str, Any] = {}
     if uid is not None:
         context["runAsUser"] = int(uid)
@@ -309,24 +316,42 @@ def _container_security_context(
     return {**context, **_checked_context(extra, "container_security_context")}
 
 
-def _tls_mode(pod_context: Mapping[str, Any], container_context: Mapping[str, Any]) -> int:
+def _with_tls_paths(env: Mapping[str, Any], directory: str) -> dict[str, Any]:
+    """Return ``env`` with where the TLS files are, last, so that no other entry replaces it."""
+    paths = {key: f"{directory.rstrip('/')}/{file}" for key, file in _TLS_FILES.items()}
+    return {**{key: value for key, value in env.items() if key not in paths}, **paths}
+
+
+def _tls_mode(pod_context: Any, container_context: Any) -> int:
     """Return the tightest mode under which the server can read its key.
 
     Secret files belong to root; only with an fsGroup does the kubelet give them to a group.
     https://kubernetes.io/docs/concepts/configuration/secret/
     """
-    if pod_context.get("fsGroup") is not None:
+
+    def value(context: Any, field: str, attribute: str) -> Any:
+        if isinstance(context, Mapping):
+            return context.get(field, context.get(attribute))
+        return getattr(context, attribute, None)
+
+    if value(pod_context, "fsGroup", "fs_group") is not None:
         return 0o440
-    uid = container_context.get("runAsUser", pod_context.get("runAsUser"))
+    uid = value(container_context, "runAsUser", "run_as_user")
+    if uid is None:
+        uid = value(pod_context, "runAsUser", "run_as_user")
     return 0o400 if uid == 0 else 0o444
 
 
 def _env_var(key: str, value: Any) -> V1EnvVar:
     if isinstance(value, V1EnvVar):
-        return copy.copy(value)
-    if isinstance(value, dict):
-        return get_k8s_model(V1EnvVar, {"name": key, **value})
-    return V1EnvVar(name=key, value=value if value is None else str(value))
+        var = copy.deepcopy(value)
+    elif isinstance(value, Mapping):
+        var = get_k8s_model(V1EnvVar, {"name": key, **value})
+    else:
+        var = V1EnvVar(name=key, value=value)
+    if var.value is not None:
+        var.value = str(var.value)
+    return var
 
 
 def _env_list(env: Mapping[str, Any]) -> list[V1EnvVar]:
@@ -338,17 +363,17 @@ def _env_list(env: Mapping[str, Any]) -> list[V1EnvVar]:
     by_name: dict[str, tuple[str, V1EnvVar]] = {}
     for key, value in env.items():
         var = _env_var(key, value)
-        by_name.pop(var.name, None)
         by_name[var.name] = (key, var)
+    # A reference to what is not here can't be waited for.
     needs = {
-        name: set(_REFERENCE.findall(var.value or "")) - {name}
+        name: (set(_REFERENCE.findall(var.value or "")) - {name}) & by_name.keys()
         for name, (_, var) in by_name.items()
     }
     ordered: list[V1EnvVar] = []
     placed: set[str] = set()
     remaining = sorted(by_name, key=lambda name: by_name[name][0])
     while remaining:
-        # Where nothing can be placed, the rest refers to itself in a circle or to nothing.
+        # Where nothing can be placed, what is left refers to itself in a circle.
         ready = [name for name in remaining if needs[name] <= placed] or remaining
         ordered += [by_name[name][1] for name in ready]
         placed.update(ready)
@@ -399,7 +424,7 @@ def make_pvc(
     storage_class: str | None,
     access_modes: list[str],
     selector: Any = None,
-    storage: Any = None,
+    storage: Any = _NOT_GIVEN,
     labels: Any = None,
     annotations: Mapping[str, str] | None = None,
 ) -> V1PersistentVolumeClaim:
@@ -415,21 +440,24 @@ def make_pvc(
         storage: size as a quantity, such as `"10Gi"`.
     """
     if isinstance(selector, str):
-        if isinstance(storage, Mapping):
+        if storage is not _NOT_GIVEN:
             labels, annotations = storage, labels if annotations is None else annotations
         selector, storage = None, selector
+    elif storage is _NOT_GIVEN:
+        storage = None
     annotations = dict(annotations or {})
     if storage_class is not None:
+        # Deprecated since Kubernetes 1.6; the 0.8 documentation promises it.
         annotations[_STORAGE_CLASS_ANNOTATION] = storage_class
     return V1PersistentVolumeClaim(
         api_version="v1",
         kind="PersistentVolumeClaim",
         metadata=V1ObjectMeta(name=name, labels=dict(labels or {}), annotations=annotations),
         spec=V1PersistentVolumeClaimSpec(
-            access_modes=access_modes,
+            access_modes=list(access_modes),
             resources=_ClaimResources(requests={"storage": storage}),
             storage_class_name=storage_class,
-            selector=selector or None,
+            selector=copy.deepcopy(selector) or None,
         ),
     )
 
@@ -452,12 +480,11 @@ def make_secret(
     Raises:
         OSError: a file can't be read.
     """
-    authorities = Path(cert_paths["cafile"]).read_text(encoding="utf-8").strip("\n")
-    trusted = f"{authorities}\n{Path(hub_ca).read_text(encoding='utf-8')}"
+    authorities = Path(cert_paths["cafile"]).read_bytes().strip(b"\n")
     data = {
         "ssl.key": Path(cert_paths["keyfile"]).read_bytes(),
         "ssl.crt": Path(cert_paths["certfile"]).read_bytes(),
-        "notebooks-ca_trust.crt": trusted.encode(),
+        "notebooks-ca_trust.crt": authorities + b"\n" + Path(hub_ca).read_bytes(),
     }
     return V1Secret(
         api_version="v1",
@@ -492,7 +519,7 @@ def make_service(
         spec=V1ServiceSpec(
             type="ClusterIP",
             ports=[V1ServicePort(name="http", port=port, target_port=port)],
-            selector=selector,
+            selector=dict(selector) if selector is not None else None,
         ),
     )
 

@@ -101,9 +101,11 @@ def multi_slug(names: Iterable[str], max_length: int = 48) -> str:
     """Return the safe parts of all ``names``, joined by ``--``, followed by one hash of them all.
 
     Raises:
-        ValueError: fewer than 2 characters would be left for each name.
+        ValueError: fewer than 2 characters would be left for each name, or there is no name.
     """
     names = list(names)
+    if not names:
+        raise ValueError("multi_slug needs at least one name")
     body = (max_length - _HASH_LENGTH - 1) // len(names) - len(_NAME_DELIMITER)
     if body < 2:
         raise ValueError(f"max_length is {max_length}; too short for {len(names)} names")

@@ -17,7 +17,6 @@ class Callable(TraitType):
     info_text = "a callable"
 
     def validate(self, obj: Any, value: Any) -> Any:
-        if callable(value):
-            return value
-        self.error(obj, value)
-        return None
+        if not callable(value):
+            self.error(obj, value)
+        return value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -75,6 +76,7 @@ def update_k8s_model(
 
     Args:
         changes: a dict, all of whose keys are set, or a model, whose truthy attributes are.
+            Values are copied, so that later changes of ``target`` leave ``changes`` alone.
         logger: told about every truthy value that is replaced, if ``changes_name`` is given.
 
     Raises:
@@ -91,7 +93,7 @@ def update_k8s_model(
                 f"'{target_name}.{attribute}' current value: '{current}' is overridden with "
                 f"'{value}', which is the value of '{changes_name}.{attribute}'."
             )
-        setattr(target, attribute, value)
+        setattr(target, attribute, copy.deepcopy(value))
     return target
 
 
@@ -122,13 +124,32 @@ class IgnoreMissing(dict):
         return f"{{{key}}}"
 
 
+# A doubled brace, or a field: name, what is taken of its value, conversion, format.
+_FORMAT_FIELD = re.compile(
+    r"\{\{|\}\}|\{(?P<name>\w+)(?P<rest>(?:[.\[][^{}!:]*)?(?:![rsa])?(?::[^{}]*)?)\}"
+)
+
+
+def _format_text(text: str, values: Mapping[str, Any]) -> str:
+    # Not str.format: text such as a JSON snippet has braces that are no fields.
+    def fill(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name is None:
+            return match[0][0]
+        if name not in values:
+            return match[0]
+        return f"{{0{match['rest']}}}".format(values[name])
+
+    return _FORMAT_FIELD.sub(fill, text)
+
+
 def recursive_format(format_object: Any, **kwargs: Any) -> Any:
     """Fill ``kwargs`` into strings at any depth: list and set items, dict keys and values.
 
-    Unknown names stay as they are; doubled braces collapse.
+    Unknown names and single braces stay as they are; doubled braces collapse.
     """
     if isinstance(format_object, str):
-        return format_object.format_map(IgnoreMissing(kwargs))
+        return _format_text(format_object, kwargs)
     if isinstance(format_object, list):
         return [recursive_format(item, **kwargs) for item in format_object]
     if isinstance(format_object, set):
