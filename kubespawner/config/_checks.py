@@ -11,6 +11,7 @@ from typing import Any
 from kubernetes_asyncio.client.models import V1Lifecycle, V1LifecycleHandler
 
 from .. import naming
+from ..diagnosis import DEFAULT_PATIENCE
 from ..slugs import is_valid_label
 
 Check = Callable[[Any], Any]
@@ -165,11 +166,28 @@ def quantities(value: Mapping[Any, Any]) -> Any:
     return value
 
 
-def patience(value: Mapping[Any, Any]) -> Any:
-    """Check a mapping of reasons to seconds, 0 or -1."""
+# The kubelet's names, which operators know from `kubectl`, and what `diagnosis` makes of them.
+_PULL_REASONS = ("ImageNotFound", "ImagePullDenied", "RegistryUnreachable", "ImagePullFailed")
+_KUBELET_REASONS = {
+    "ErrImagePull": _PULL_REASONS,
+    "ImagePullBackOff": _PULL_REASONS,
+    "FailedMount": ("VolumeMountFailed",),
+    "FailedAttachVolume": ("VolumeMountFailed",),
+    "FailedScheduling": ("Unschedulable",),
+    "ProvisioningFailed": ("ClaimProvisioningFailed",),
+}
+
+
+def patience(value: Mapping[Any, Any]) -> dict[str, Any]:
+    """Check a mapping of reasons to seconds; the kubelet's reasons are resolved to our own."""
+    known = {*DEFAULT_PATIENCE, *_KUBELET_REASONS}
+    resolved: dict[str, Any] = {}
     for reason, seconds in value.items():
-        if not isinstance(reason, str):
-            raise Wrong("a reason is a text such as 'Unschedulable'", " key", (reason,))
+        # Pods fail for reasons of their own, such as Evicted; only a near miss is a mistake.
+        near = [] if reason in known else get_close_matches(str(reason), known, n=1, cutoff=0.85)
+        if not isinstance(reason, str) or near:
+            hint = f"did you mean {near[0]!r}?" if near else "it must be a text"
+            raise Wrong(hint, " key", (reason,))
         if (
             isinstance(seconds, bool)
             or not isinstance(seconds, (int, float))
@@ -180,7 +198,9 @@ def patience(value: Mapping[Any, Any]) -> Any:
                 f"[{reason!r}]",
                 (seconds,),
             )
-    return value
+        for name in _KUBELET_REASONS.get(reason, ()):
+            resolved[name] = seconds
+    return {**resolved, **value}
 
 
 # ---- texts -----------------------------------------------------------------------------

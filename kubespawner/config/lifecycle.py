@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from traitlets import HasTraits
 
+from ..diagnosis import DEFAULT_PATIENCE
 from . import _checks as checks
 from ._types import Bool, Dict, Enum, Integer, Unicode
+
+_PATIENCE = ", ".join(f"`{reason}` {seconds:g}" for reason, seconds in DEFAULT_PATIENCE.items())
 
 
 class LifecycleConfig(HasTraits):
@@ -61,14 +64,16 @@ class LifecycleConfig(HasTraits):
     )
     spawn_patience = Dict(
         check=checks.patience,
-        help="""How long a condition that prevents a start may last: reason to seconds.
+        help=f"""How long a condition that prevents a start may last: reason to seconds.
 
         0 ends the spawn at once, -1 waits until `start_timeout`. The time counts from when the
-        condition was first seen, and anew if it went away. Reasons are those of messages and log;
-        those that are missing here keep their built-in patience, such as 0 for an image that
-        does not exist, 15 for a missing ConfigMap, and -1 for a cluster without room. Example::
+        condition was first seen, and anew if it went away. Reasons, and their patience unless it
+        is set here: {_PATIENCE}. Other reasons, such as `Evicted`: 0.
 
-            c.KubeSpawner.spawn_patience = {"Unschedulable": 120, "ImagePullBackOff": -1}
+        `ImagePullBackOff` and `ErrImagePull` stand for all four reasons of a failed pull,
+        `FailedMount` and `FailedAttachVolume` for `VolumeMountFailed`. Example::
+
+            c.KubeSpawner.spawn_patience = {{"Unschedulable": 120, "ImagePullBackOff": 300}}
         """,
     )
     crash_loop_restarts = Integer(

@@ -111,6 +111,7 @@ WRONG = [
     ("pod_readiness", "some", "notebook"),
     ("spawn_patience", {"Unschedulable": "long"}, "seconds"),
     ("spawn_patience", {"Unschedulable": -2}, "-1"),
+    ("spawn_patience", {"UnSchedulable": 5}, "did you mean 'Unschedulable'?"),
     ("crash_loop_restarts", -1, "not be negative"),
     ("slow_spawn_message", "{second} s", "{seconds}"),
     ("slow_spawn_message_threshold", -1, "not be negative"),
@@ -193,7 +194,7 @@ RIGHT = [
     ("profile_list", {"b": {"display_name": "B"}}),
     ("slow_spawn_message", "{seconds:.0f} s"),
     ("slow_spawn_message_threshold", 0),
-    ("spawn_patience", {"Unschedulable": -1, "ImagePullBackOff": 0, "FailedMount": 1.5}),
+    ("spawn_patience", {"Unschedulable": -1, "Evicted": 0, "ImageNotFound": 1.5}),
     ("automount_service_account_token", True),
     ("k8s_api_verify_ssl", False),
 ]
@@ -275,3 +276,12 @@ def test_a_subclass_with_fields_of_its_own_is_left_alone():
     assert spawner.pod_name_template == "{team}"
     with pytest.raises(TraitError, match="slow_spawn_message"):
         make(MySpawner, {"KubeSpawner": {"slow_spawn_message": "{team}"}})
+
+
+def test_patience_takes_the_kubelets_reasons_and_the_more_exact_one_wins():
+    patience = configured(
+        spawn_patience={"ImageNotFound": 5, "ImagePullBackOff": 60}
+    ).spawn_patience
+    assert patience["ImageNotFound"] == 5
+    assert patience["RegistryUnreachable"] == patience["ImagePullDenied"] == 60
+    assert configured(spawn_patience={"FailedMount": 7}).spawn_patience["VolumeMountFailed"] == 7
