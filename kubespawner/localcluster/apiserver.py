@@ -25,6 +25,7 @@ from kubespawner.localcluster.faults import Fault, Faults
 from kubespawner.localcluster.handlers import PATCH_TYPES, Handlers
 from kubespawner.localcluster.listing import list_body, list_page
 from kubespawner.localcluster.logs import LogReader, log_response
+from kubespawner.localcluster.quotas import Quotas
 from kubespawner.localcluster.resources import NAMESPACES, PRIORITY_CLASSES, Resource
 from kubespawner.localcluster.routing import Call, parse
 from kubespawner.localcluster.statuses import (
@@ -87,8 +88,11 @@ class ApiServer:
         self.store = Store(history_limit=history_limit)
         self.faults = Faults(self.store)
         self._bookmark_interval = bookmark_interval
-        self._handlers = Handlers(self.store, self.faults, field_validation=field_validation)
-        self._controllers = Controllers(self.store)
+        quotas = Quotas(self.store)
+        self._handlers = Handlers(
+            self.store, quotas, self.faults, field_validation=field_validation
+        )
+        self._controllers = Controllers(self.store, quotas)
         self._runner: web.AppRunner | None = None
         self._certificate: Certificate | None = None
         self._tls_port = 0
@@ -163,6 +167,8 @@ class ApiServer:
         self._tls_port = self._runner.addresses[1][1]
         # Namespaces get their service accounts before the first request can be sent.
         await asyncio.sleep(0)
+        # As on a cluster that has run for a while, its first versions are long forgotten.
+        self.store.compact()
 
     async def stop(self) -> None:
         """End all watches and stop listening."""

@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from kubespawner.localcluster.admission import CLAIM_PROTECTION, quota_usage, usage_text
+from kubespawner.localcluster.admission import CLAIM_PROTECTION
 from kubespawner.localcluster.lifecycle import create, delete, update
+from kubespawner.localcluster.quotas import Quotas, amount_text
 from kubespawner.localcluster.resources import (
     BY_KIND,
     CLAIMS,
@@ -33,10 +34,12 @@ class Controllers:
 
     Args:
         store: whose changes to react to.
+        quotas: know the usage that is written into the status of quotas.
     """
 
-    def __init__(self, store: Store):
+    def __init__(self, store: Store, quotas: Quotas):
         self._store = store
+        self._quotas = quotas
         self._changes: asyncio.Queue[Change] = asyncio.Queue()
         self._task: asyncio.Task[None] | None = None
         self._unsubscribe = lambda: None
@@ -59,23 +62,27 @@ class Controllers:
 
     async def _run(self) -> None:
         while True:
-            self.react(await self._changes.get())
+            touched = {self.react(await self._changes.get())}
+            while not self._changes.empty():
+                touched.add(self.react(self._changes.get_nowait()))
+            for namespace in touched:
+                self._refresh_quotas(namespace)
 
-    def react(self, change: Change) -> None:
-        """Do what follows from one change."""
+    def react(self, change: Change) -> str:
+        """Do what follows from one change; return the namespace that it was in."""
         self._note(change)
         record, resource = change.after, change.resource
         if resource is NAMESPACES:
             self._namespace(change)
         if resource.namespaced:
             self._finish_namespace(record.obj["metadata"]["namespace"], change)
-            self._refresh_quotas(change)
         if resource is CLAIMS and change.type != "DELETED":
             self._release_claim(*record.key)
         if resource is PODS:
             for claim in _claims(record.obj):
                 self._release_claim(record.key[0], claim)
         self._collect(change)
+        return record.key[0]
 
     def _note(self, change: Change) -> None:
         """Keep the indexes of owners and mounts."""
@@ -226,13 +233,16 @@ class Controllers:
 
     # Quotas
 
-    def _refresh_quotas(self, change: Change) -> None:
-        for record in self._store.records(RESOURCE_QUOTAS, change.after.key[0]):
+    def _refresh_quotas(self, namespace: str) -> None:
+        """Write the usage of the quotas of ``namespace`` ("" = none) into their status."""
+        if not namespace:
+            return
+        for record in self._store.records(RESOURCE_QUOTAS, namespace):
             obj = record.copy()
-            used = quota_usage(self._store, obj)
+            used = self._quotas.usage(obj)
             obj["status"] = {
                 "hard": dict(obj["spec"].get("hard", {})),
-                "used": {name: usage_text(name, amount) for name, amount in used.items()},
+                "used": {name: amount_text(name, amount) for name, amount in used.items()},
             }
             update(self._store, RESOURCE_QUOTAS, obj)
 

@@ -5,6 +5,7 @@ See https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v
 
 from __future__ import annotations
 
+import base64
 import secrets
 from typing import Any
 
@@ -201,6 +202,8 @@ def _namespace(obj: dict[str, Any]) -> None:
 
 def _secret(obj: dict[str, Any]) -> None:
     obj.setdefault("type", "Opaque")
+    for key, text in obj.pop("stringData", {}).items():
+        obj.setdefault("data", {})[key] = base64.b64encode(text.encode()).decode()
 
 
 def _service(obj: dict[str, Any]) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from kubespawner.localcluster import lifecycle, patch, schema
-from kubespawner.localcluster.admission import admit, check_namespace, check_quota
+from kubespawner.localcluster.admission import admit, check_namespace
 from kubespawner.localcluster.defaults import fill_in
 from kubespawner.localcluster.faults import Faults
 from kubespawner.localcluster.listing import list_page
+from kubespawner.localcluster.quotas import Quotas
 from kubespawner.localcluster.resources import (
     ACCESS_REVIEWS,
     NAMESPACES,
@@ -47,13 +48,17 @@ class Handlers:
 
     Args:
         store: the cluster's objects.
+        quotas: refuse what is too much.
         faults: knows what RBAC would deny.
         field_validation: what happens to unknown fields where the request does not say:
             Strict (400), Warn or Ignore (dropped).
     """
 
-    def __init__(self, store: Store, faults: Faults, *, field_validation: str = "Strict"):
+    def __init__(
+        self, store: Store, quotas: Quotas, faults: Faults, *, field_validation: str = "Strict"
+    ):
         self._store = store
+        self._quotas = quotas
         self._faults = faults
         self._field_validation = field_validation
 
@@ -88,7 +93,7 @@ class Handlers:
         self._check(resource, obj)
         admit(self._store, resource, obj)
         if resource.namespaced:
-            check_quota(self._store, resource, obj)
+            self._quotas.check(resource, obj)
         name = obj["metadata"].get("name", "")
         if self._store.record(resource, call.namespace, name):
             raise already_exists(resource, name)

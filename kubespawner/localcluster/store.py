@@ -74,13 +74,15 @@ class Store:
     def __init__(self, *, history_limit: int = 10_000):
         self.revision = 1
         self._history_limit = history_limit
+        # What was compacted before a resource had its first object.
+        self._floor = 0
         self._shelves: dict[Resource, _Shelf] = {}
         self._subscribers: list[Callable[[Change], None]] = []
 
     def _shelf(self, resource: Resource) -> _Shelf:
         shelf = self._shelves.get(resource)
         if shelf is None:
-            shelf = self._shelves[resource] = _Shelf()
+            shelf = self._shelves[resource] = _Shelf(compacted=self._floor)
         return shelf
 
     def record(self, resource: Resource, namespace: str, name: str) -> Record | None:
@@ -196,6 +198,8 @@ class Store:
     def compact(self, resource: Resource | None = None) -> None:
         """Forget the history, so that every resource version known to a client is too old."""
         self.revision += 1
+        if resource is None:
+            self._floor = self.revision
         for each in [resource] if resource else list(self._shelves):
             shelf = self._shelf(each)
             shelf.history.clear()
