@@ -20,14 +20,14 @@ from kubernetes_asyncio.client import ApiException
 
 from ._version import __version__
 from .clients import load_config, shared_client
-from .config import _sorted_dict_values, unknown_names
+from .config import _sorted_dict_values, check_config_names
 from .diagnosis import is_ready, server_status
-from .errors import ConfigurationError, SpawnError
+from .errors import SpawnError
 from .failures import as_spawn_error
 from .feed import ProgressFeed, SlowSpawnNotice
 from .forms import ProfileForms
 from .kube.requests import ApiUnavailable, Deadline
-from .legacy import RENAMED, LegacyNames
+from .legacy import LegacyNames
 from .manifests import SPAWN_ID, resolve
 from .namespaces import Namespaces
 from .ownership import Owner, is_pod_of, is_terminating, spawn_id_of, uid_of
@@ -59,6 +59,8 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
     _last_event: str | None = None
     _state_kubespawner_version: str | None = None
     pod_id: str = ""
+    # UID of the pod that is the server's, from its creation (or state) to its end.
+    _pod_uid: str = ""
     # The spawn whose cleanup could not be confirmed: `poll()` asks the API server about it.
     _unresolved: str = ""
     _stopping = False
@@ -107,9 +109,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
         content = tuple((section, *sorted(self.config[section])) for section in sections)
         if content in type(self)._checked_names:
             return
-        problems = unknown_names(type(self), self.config, set(RENAMED))
-        if problems:
-            raise ConfigurationError("; ".join(problems), reason="UnknownSetting")
+        check_config_names(type(self), self.config)
         type(self)._checked_names.add(content)
 
     @property
@@ -162,6 +162,8 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
                 return await self._run(spawn)
         except BaseException as e:
             error = as_spawn_error(e, self, spawn)
+            if isinstance(error, SpawnError) and error.reason == "Unexpected":
+                self.log.error("%s", error, exc_info=e)
             await self._clean_up_after(spawn, error)
             if error is e:
                 raise

@@ -23,7 +23,7 @@ class Backoff:
 
     async def pause(self, *, at_least: float = 0.0, at_most: float = float("inf")) -> None:
         """Wait for the next pause of the sequence, within the given bounds (seconds)."""
-        seconds = self._next * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
+        seconds = self._next * random.uniform(0.5, 1.0)
         self._next = min(self._next * 2, self._cap)
         await asyncio.sleep(min(max(seconds, at_least), max(at_most, 0.0)))
 

@@ -15,7 +15,6 @@ from typing import Any
 
 from kubernetes_asyncio import config as kube_config
 from kubernetes_asyncio.client import Configuration
-from kubernetes_asyncio.config.kube_config import KUBE_CONFIG_DEFAULT_LOCATION
 
 # Attributes of a client configuration that carry credentials.
 _CREDENTIALS = ("api_key", "api_key_prefix", "username", "password", "refresh_api_key_hook")
@@ -52,7 +51,9 @@ def load() -> Configuration:
         try:
             _in_thread(
                 lambda: asyncio.run(
-                    kube_config.load_kube_config(client_configuration=configuration)
+                    kube_config.load_kube_config(
+                        config_file=location, client_configuration=configuration
+                    )
                 )
             )
         except kube_config.ConfigException as e:
@@ -67,7 +68,8 @@ def load() -> Configuration:
 
 def kubeconfig_location() -> str:
     """Return the kubeconfig that would be read, as a person would name it."""
-    return str(Path(os.environ.get("KUBECONFIG") or KUBE_CONFIG_DEFAULT_LOCATION).expanduser())
+    # Read at each call: the client library looks at the environment once, when it is imported.
+    return os.environ.get("KUBECONFIG") or str(Path("~/.kube/config").expanduser())
 
 
 def _in_thread(work: Any) -> None:

@@ -427,7 +427,7 @@ class Informer:
 
     async def _watch(self, backoff: Backoff) -> None:
         """Follow changes until the server ends the watch, which is no failure."""
-        seconds = int(self._watch_seconds * random.uniform(1.0, 1.5))  # noqa: S311
+        seconds = int(self._watch_seconds * random.uniform(1.0, 1.5))
         self.watch_count += 1
         response = await self._request(
             [

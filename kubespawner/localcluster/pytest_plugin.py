@@ -1,0 +1,1 @@
+"""Fixtures for testing a JupyterHub configuration on the embedded cluster."""
