@@ -156,7 +156,7 @@ class Fields(Mapping[str, object]):
             if not _ASCII_BYTE.match(server):
                 return f"-{server}" if server else ""
         elif not server:
-            return self._pair_hash() if user.count("-") == 1 else ""
+            return self._pair_hash() if self._like_pair(field, user) else ""
         elif "-" not in user + server and len(user) + len(server) + 1 <= _LIMIT:
             return f"-{server}"
         else:
@@ -164,6 +164,12 @@ class Fields(Mapping[str, object]):
             room = _LIMIT - len(user) - 1 - _PAIR_HASH_LENGTH
             server = server[: max(1, room)].rstrip("-")
         return f"-{server}{self._pair_hash()}"
+
+    def _like_pair(self, field: str, user: str) -> bool:
+        if self._safe and field in ("username", "safe_username"):
+            # A safe slug never starts with a digit, so that `student-01` is no pair.
+            return _PLAIN_PAIR.fullmatch(user) is not None
+        return user.count("-") == 1
 
     def _pair_hash(self) -> str:
         names = [self._identity.username, self._identity.servername]
@@ -199,6 +205,7 @@ _BEHIND = "+servername"
 _PAIR_HASH_LENGTH = len("---") + 8
 # The hex digits of an ASCII character.
 _ASCII_BYTE = re.compile("[0-7][0-9a-f]")
+_PLAIN_PAIR = re.compile("[a-z][a-z0-9]*-[a-z][a-z0-9]*")
 _USER_FIELDS = frozenset(
     {
         "username",
