@@ -12,7 +12,7 @@ import hmac
 import logging
 import random
 import secrets
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -141,9 +141,12 @@ class ApiServer:
     async def start(self) -> None:
         """Listen, and create the namespaces and classes that every cluster has.
 
+        After :meth:`stop` it may be started again: same addresses, same objects.
+
         Raises:
             OSError: the address cannot be listened on.
         """
+        first = self._certificate is None
         self._controllers.start()
         for namespace in _NAMESPACES:
             if self.store.record(NAMESPACES, "", namespace) is None:
@@ -157,7 +160,9 @@ class ApiServer:
                 lifecycle.create(self.store, PRIORITY_CLASSES, obj)
         app = web.Application(client_max_size=8 * 1024 * 1024)
         app.router.add_route("*", "/{path:.*}", self._serve)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0)
+        self._runner = web.AppRunner(
+            app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True
+        )
         await self._runner.setup()
         self._certificate = self._certificate or self_signed(self.host)
         await web.TCPSite(self._runner, self.host, self.port).start()
@@ -167,8 +172,9 @@ class ApiServer:
         self._tls_port = self._runner.addresses[1][1]
         # Namespaces get their service accounts before the first request can be sent.
         await asyncio.sleep(0)
-        # As on a cluster that has run for a while, its first versions are long forgotten.
-        self.store.compact()
+        if first:
+            # As on a cluster that has run for a while, its first versions are long forgotten.
+            self.store.compact()
 
     async def stop(self) -> None:
         """End all watches and stop listening."""
@@ -224,6 +230,8 @@ class ApiServer:
                 log.info("not sent: %s", e)
             return _cut(request)
         response = await self._dispatch(request, call)
+        if fault.delay_answer:
+            await asyncio.sleep(fault.delay_answer)
         if fault.truncate is not None and isinstance(response, web.Response):
             return await _truncated(request, response, fault.truncate)
         return response
@@ -297,7 +305,7 @@ class ApiServer:
         seconds = float(asked) or _WATCH_SECONDS * (1 + random.random())
         response = web.StreamResponse(headers={"Content-Type": "application/json"})
         await response.prepare(request)
-        lines: AsyncIterator[bytes] = watch.lines(seconds, self._bookmark_interval)
+        lines = watch.lines(seconds, self._bookmark_interval)
         try:
             async for batch in lines:
                 if batch:
@@ -305,7 +313,9 @@ class ApiServer:
         except ConnectionError:
             log.debug("a watch of %s was closed by its client", call.path)
         finally:
-            await lines.aclose()  # type: ignore[attr-defined]
+            await lines.aclose()
+        if watch.aborted and request.transport:
+            request.transport.abort()
         return response
 
     async def _change(self, request: web.Request, call: Call) -> tuple[int, Any]:

@@ -125,7 +125,7 @@ class Controllers:
         if record is None:
             return
         owners = _owners(record)
-        alive = [owner for owner in owners if self._owner(owner, namespace)]
+        alive = [owner for owner in owners if not _known(owner) or self._owner(owner, namespace)]
         if owners and not alive:
             delete(self._store, resource, namespace, name)
         elif len(alive) < len(owners):
@@ -224,7 +224,7 @@ class Controllers:
                 self._end_namespace(namespace)
 
     def _end_namespace(self, namespace: str) -> None:
-        if any(self._store.records(r, namespace) for r in RESOURCES if r.namespaced):
+        if any(self._store.occupied(r, namespace) for r in RESOURCES if r.namespaced):
             return
         obj = self._store.get(NAMESPACES, "", namespace)
         if obj is not None:
@@ -249,6 +249,11 @@ class Controllers:
 
 def _owners(record: Record | None) -> list[dict[str, Any]]:
     return list(record.obj["metadata"].get("ownerReferences", ())) if record else []
+
+
+def _known(owner: dict[str, Any]) -> bool:
+    """Tell whether this server has the owner's kind; of others nobody can say they are gone."""
+    return (owner["apiVersion"], owner["kind"]) in BY_KIND
 
 
 def _blocks(dependent: Record, owner: Record) -> bool:

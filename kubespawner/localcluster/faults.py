@@ -5,10 +5,22 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
-from kubespawner.localcluster.resources import Resource
+from kubespawner.localcluster.resources import RESOURCES, Resource
 from kubespawner.localcluster.routing import Call
 from kubespawner.localcluster.store import Store
+
+
+class OpenWatch(Protocol):
+    """What faults do to a watch."""
+
+    @property
+    def resource(self) -> Resource: ...
+
+    def end(self, *, abort: bool = False) -> None: ...
+
+    def freeze(self) -> None: ...
 
 
 @dataclass(eq=False)
@@ -29,9 +41,11 @@ class Fault:
         reason: of the ``Status`` body, with ``status``.
         message: of the ``Status`` body, with ``status``.
         retry_after: seconds, sent as ``Retry-After`` with ``status``.
+        delay_answer: seconds between taking effect and the answer, for clients that give up.
         drop: close the connection "before" or "after" the request took effect.
         truncate: send only this many bytes of the body, then close the connection.
         hits: how many requests were hit so far.
+        reached: set at the first hit.
     """
 
     verb: str | None = None
@@ -47,6 +61,7 @@ class Fault:
     reason: str = "InternalError"
     message: str = "injected fault"
     retry_after: int | None = None
+    delay_answer: float = 0
     drop: str | None = None
     truncate: int | None = None
     hits: int = 0
@@ -102,7 +117,7 @@ class Faults:
         self._store = store
         self._faults: list[Fault] = []
         self._denials: list[Denial] = []
-        self._watch_closers: set[Callable[[str | None], None]] = set()
+        self._watches: set[OpenWatch] = set()
 
     def add(self, fault: Fault) -> Fault:
         """Begin to inject ``fault`` and return it. The first fault that matches is applied."""
@@ -137,18 +152,47 @@ class Faults:
                 return fault
         return None
 
-    def close_watches(self, resource: str | None = None) -> None:
-        """End the open watches (of ``resource``, a plural) as a server shutting down does."""
-        for closer in tuple(self._watch_closers):
-            closer(resource)
+    def close_watches(self, resource: str | None = None, *, abort: bool = False) -> int:
+        """End the open watches and return how many.
 
-    def compact(self, resource: Resource | None = None, *, close: bool = True) -> None:
-        """Make every resource version that a client knows too old: the next watch gets 410."""
-        self._store.compact(resource)
+        Args:
+            resource: plural; None = all.
+            abort: reset the connection, in the middle of whatever is under way, instead of
+                ending the stream as a server that shuts down does.
+        """
+        watches = self._open(resource)
+        for watch in watches:
+            watch.end(abort=abort)
+        return len(watches)
+
+    def freeze_watches(self, resource: str | None = None) -> int:
+        """Let the open watches stay open and silent, as over a dead connection; return how many."""
+        watches = self._open(resource)
+        for watch in watches:
+            watch.freeze()
+        return len(watches)
+
+    def compact(self, resource: str | None = None, *, close: bool = True) -> None:
+        """Make every resource version that a client knows too old: the next watch gets 410.
+
+        Args:
+            resource: plural; None = all.
+            close: also end the open watches, so that their clients notice.
+        """
+        found = [each for each in RESOURCES if each.plural == resource]
+        if resource is not None and not found:
+            raise ValueError(f"no such resource: {resource}")
+        self._store.compact(found[0] if found else None)
         if close:
-            self.close_watches(resource.plural if resource else None)
+            self.close_watches(resource)
 
-    def register_watch(self, closer: Callable[[str | None], None]) -> Callable[[], None]:
-        """Let ``closer`` be called by :meth:`close_watches`; return what ends that."""
-        self._watch_closers.add(closer)
-        return lambda: self._watch_closers.discard(closer)
+    def watch_opened(self, watch: OpenWatch) -> None:
+        """Let ``watch`` be ended and frozen."""
+        self._watches.add(watch)
+
+    def watch_closed(self, watch: OpenWatch) -> None:
+        """Forget ``watch``."""
+        self._watches.discard(watch)
+
+    def _open(self, resource: str | None) -> list[OpenWatch]:
+        return [w for w in self._watches if resource is None or w.resource.plural == resource]

@@ -14,6 +14,7 @@ from kubespawner.localcluster.resources import (
     ACCESS_REVIEWS,
     NAMESPACES,
     PODS,
+    SERVICES,
     Resource,
 )
 from kubespawner.localcluster.routing import Call
@@ -39,6 +40,12 @@ STRATEGIC_PATCH = "application/strategic-merge-patch+json"
 PATCH_TYPES = (JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH)
 
 _DELETE_OPTIONS = "io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions"
+
+# What the server assigned and a replacement need not repeat.
+_CARRIED = {
+    PODS: ("priority", "preemptionPolicy"),
+    SERVICES: ("clusterIP", "clusterIPs"),
+}
 
 Outcome = tuple[int, Record | dict[str, Any]]
 
@@ -332,6 +339,9 @@ def _combined(
             new["status"] = old["status"]
     if resource is NAMESPACES and subresource != "finalize":
         new["spec"] = old["spec"]
+    for key in _CARRIED.get(resource, ()):
+        if not new.get("spec", {}).get(key) and key in old["spec"]:
+            new.setdefault("spec", {})[key] = old["spec"][key]
     if old["metadata"].get("deletionTimestamp"):
         # Finalizers may only be taken away from what is being deleted.
         before = old["metadata"].get("finalizers", [])

@@ -113,6 +113,10 @@ class Store:
         keys = sorted(key for key in items if not namespace or key[0] == namespace)
         return [items[key] for key in keys]
 
+    def occupied(self, resource: Resource, namespace: str) -> bool:
+        """Tell whether a namespace has objects of ``resource``."""
+        return any(key[0] == namespace for key in self._shelf(resource).items)
+
     def _rolled_back(self, resource: Resource, revision: int) -> dict[Key, Record]:
         undo = self.changes_since(resource, revision)
         items = dict(self._shelf(resource).items)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 
 import msgspec
@@ -63,7 +63,7 @@ class Watch:
     ):
         self._store = store
         self._faults = faults
-        self._resource = resource
+        self.resource = resource
         self._namespace = namespace
         self._encode = encode
         self._selected: Predicate | None = predicate(
@@ -76,6 +76,8 @@ class Watch:
         self._pending: deque[Change] = deque()
         self._woken = asyncio.Event()
         self._ended = False
+        self._frozen = False
+        self.aborted = False
 
     def _check(self, query: Mapping[str, str]) -> None:
         match = query.get("resourceVersionMatch", "")
@@ -92,13 +94,13 @@ class Watch:
         if self._since > self._store.revision:
             raise too_large_version(self._since, self._store.revision)
 
-    async def lines(self, timeout: float, bookmark_interval: float) -> AsyncIterator[bytes]:
+    async def lines(self, timeout: float, bookmark_interval: float) -> AsyncGenerator[bytes, None]:
         """Yield batches of lines until ``timeout`` seconds passed or the watch is ended."""
         loop = asyncio.get_running_loop()
         deadline = loop.time() + timeout
         bookmark_due = loop.time() + min(bookmark_interval, max(timeout - 1, timeout / 2))
         unsubscribe = self._store.subscribe(self._take)
-        unregister = self._faults.register_watch(self._end)
+        self._faults.watch_opened(self)
         try:
             try:
                 first = self._start()
@@ -114,12 +116,13 @@ class Watch:
                     return
                 elif self._bookmarks and now >= bookmark_due:
                     bookmark_due = now + bookmark_interval
-                    yield self._bookmark()
+                    if not self._frozen:
+                        yield self._bookmark()
                 else:
                     await self._wait(min(deadline, bookmark_due if self._bookmarks else deadline))
         finally:
             unsubscribe()
-            unregister()
+            self._faults.watch_closed(self)
 
     async def _wait(self, until: float) -> None:
         """Wait for a change, at most until a time of the loop."""
@@ -136,10 +139,10 @@ class Watch:
         """Return what the watch begins with: the present objects, or what was missed."""
         if self._since and not self._initial:
             self._pending.extendleft(
-                reversed(self._store.changes_since(self._resource, self._since))
+                reversed(self._store.changes_since(self.resource, self._since))
             )
             return self._drain()
-        records = self._store.records(self._resource, self._namespace)
+        records = self._store.records(self.resource, self._namespace)
         selected = self._selected
         lines = [
             self._encode("ADDED", record)
@@ -151,16 +154,22 @@ class Watch:
         return b"".join(lines)
 
     def _take(self, change: Change) -> None:
-        if change.resource is self._resource:
+        if change.resource is self.resource and not self._frozen:
             self._pending.append(change)
             if len(self._pending) > _BACKLOG:
                 self._ended = True
             self._woken.set()
 
-    def _end(self, resource: str | None) -> None:
-        if resource is None or resource == self._resource.plural:
-            self._ended = True
-            self._woken.set()
+    def end(self, *, abort: bool = False) -> None:
+        """End the watch; with ``abort`` the connection is to be reset."""
+        self.aborted = abort
+        self._ended = True
+        self._woken.set()
+
+    def freeze(self) -> None:
+        """Send nothing any more, without ending."""
+        self._frozen = True
+        self._pending.clear()
 
     def _drain(self) -> bytes:
         lines = []
@@ -192,8 +201,8 @@ class Watch:
         if annotations:
             meta["annotations"] = annotations
         obj = {
-            "kind": self._resource.kind,
-            "apiVersion": self._resource.api_version,
+            "kind": self.resource.kind,
+            "apiVersion": self.resource.api_version,
             "metadata": {"creationTimestamp": None, **meta},
         }
         return msgspec.json.encode({"type": "BOOKMARK", "object": obj}) + b"\n"
