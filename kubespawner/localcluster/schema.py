@@ -17,6 +17,7 @@ from typing import Any
 
 import msgspec
 
+from kubespawner.localcluster.quantities import parse_quantity
 from kubespawner.localcluster.statuses import Cause, required
 
 Definition = dict[str, Any]
@@ -155,7 +156,13 @@ def _check_any(value: Any, options: list[Definition], name: str, path: str) -> A
         if kind in _TYPES
     ):
         raise DecodeError(_mismatch(value, "string", name, path))
-    return str(value) if name.endswith("Quantity") else value
+    if not name.endswith("Quantity"):
+        return value
+    try:
+        parse_quantity(str(value))
+    except ValueError as e:
+        raise DecodeError(str(e)) from e
+    return str(value)
 
 
 def _check_format(value: str, format_: str | None, path: str) -> None:

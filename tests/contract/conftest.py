@@ -33,10 +33,20 @@ class Answer:
 
 
 class Api:
-    """Raw requests to the API server under test, in one namespace."""
+    """Raw requests to the API server under test, in one namespace.
 
-    def __init__(self, session: aiohttp.ClientSession, url: str, namespace: str):
+    ``stranger`` is a session that has no credentials.
+    """
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        namespace: str,
+        stranger: aiohttp.ClientSession | None = None,
+    ):
         self.session = session
+        self.stranger = stranger
         self.url = url
         self.namespace = namespace
 
@@ -63,7 +73,7 @@ class Api:
             method, self.url + path, data=data, headers=sent, params=parameters
         ) as response:
             raw = await response.read()
-            body = json.loads(raw) if response.content_type == "application/json" else raw
+            body = _parsed(response.content_type, raw)
             return Answer(response.status, body, response.headers)
 
     async def ok(self, method: str, path: str, body: Any = None, **options: Any) -> Any:
@@ -122,16 +132,26 @@ class Api:
         return await asyncio.wait_for(follow(), seconds)
 
 
+def _parsed(content_type: str, raw: bytes) -> Any:
+    """Return a body as JSON if it is one object; a watch's lines stay bytes."""
+    if content_type != "application/json" or raw.strip().count(b"\n"):
+        return raw
+    return json.loads(raw) if raw else None
+
+
 async def _events(response: aiohttp.ClientResponse) -> AsyncIterator[dict]:
     async for line in response.content:
         yield json.loads(line)
 
 
 @asynccontextmanager
-async def _current() -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+async def _current() -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession, str]]:
     configuration = kube_client.Configuration()
     await kube_config.load_kube_config(client_configuration=configuration)
     context = ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    stranger = aiohttp.TCPConnector(
+        ssl=ssl.create_default_context(cafile=configuration.ssl_ca_cert)
+    )
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
     headers = {
@@ -140,17 +160,23 @@ async def _current() -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
         if setting["in"] == "header" and setting["value"]
     }
     connector = aiohttp.TCPConnector(ssl=context)
-    async with aiohttp.ClientSession(connector=connector, headers=headers) as session:
-        yield session, configuration.host
+    async with (
+        aiohttp.ClientSession(connector=connector, headers=headers) as session,
+        aiohttp.ClientSession(connector=stranger) as other,
+    ):
+        yield session, other, configuration.host
 
 
 @asynccontextmanager
-async def _embedded() -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
+async def _embedded() -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.ClientSession, str]]:
     server = ApiServer()
     await server.start()
     headers = {"Authorization": f"Bearer {server.token}"}
-    async with aiohttp.ClientSession(headers=headers) as session:
-        yield session, server.url
+    async with (
+        aiohttp.ClientSession(headers=headers) as session,
+        aiohttp.ClientSession() as other,
+    ):
+        yield session, other, server.url
     await server.stop()
 
 
@@ -158,10 +184,12 @@ async def _embedded() -> AsyncIterator[tuple[aiohttp.ClientSession, str]]:
 async def backend() -> AsyncIterator[Api]:
     """The API server under test, with a fresh namespace whose service account exists."""
     current = os.environ.get("KUBESPAWNER_TEST_CLUSTER") == "current"
-    async with (_current if current else _embedded)() as (session, url):
-        api = Api(session, url, f"contract-{secrets.token_hex(4)}")
+    async with (_current if current else _embedded)() as (session, stranger, url):
+        api = Api(session, url, f"contract-{secrets.token_hex(4)}", stranger)
         await api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": api.namespace}})
         await api.eventually("serviceaccounts", "default", lambda obj: obj is not None)
+        # So that it does not turn up in the middle of a test that watches.
+        await api.eventually("configmaps", "kube-root-ca.crt", lambda obj: obj is not None)
         yield api
         await api.request("DELETE", f"/api/v1/namespaces/{api.namespace}")
 
