@@ -7,6 +7,7 @@ default service account, the status of quotas. All of it is woken by changes of 
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Any
 
 from kubespawner.localcluster.admission import CLAIM_PROTECTION
@@ -24,6 +25,8 @@ from kubespawner.localcluster.resources import (
     Resource,
 )
 from kubespawner.localcluster.store import Change, Record, Store
+
+log = logging.getLogger(__name__)
 
 _FOREGROUND = "foregroundDeletion"
 _ORPHAN = "orphan"
@@ -62,11 +65,19 @@ class Controllers:
 
     async def _run(self) -> None:
         while True:
-            touched = {self.react(await self._changes.get())}
+            touched = {self._guarded(await self._changes.get())}
             while not self._changes.empty():
-                touched.add(self.react(self._changes.get_nowait()))
+                touched.add(self._guarded(self._changes.get_nowait()))
             for namespace in touched:
                 self._refresh_quotas(namespace)
+
+    def _guarded(self, change: Change) -> str:
+        """React to one change; a failure concerns that change only and must not end the task."""
+        try:
+            return self.react(change)
+        except Exception:
+            log.exception("controllers: %s of %s", change.type, change.after.key)
+            return change.after.key[0]
 
     def react(self, change: Change) -> str:
         """Do what follows from one change; return the namespace that it was in."""

@@ -242,6 +242,7 @@ def _storage_class(obj: dict[str, Any]) -> None:
 
 
 def _priority_class(obj: dict[str, Any]) -> None:
+    obj.setdefault("value", 0)
     obj.setdefault("preemptionPolicy", "PreemptLowerPriority")
 
 

@@ -151,6 +151,8 @@ class Handlers:
         """Answer a SelfSubjectAccessReview."""
         asked = review["spec"].get("resourceAttributes", {})
         plural = asked.get("resource", "")
+        if asked.get("subresource"):
+            plural = f"{plural}/{asked['subresource']}"
         denied = self._faults.denied(asked.get("verb", ""), plural, asked.get("namespace", ""))
         review["apiVersion"], review["kind"] = ACCESS_REVIEWS.api_version, ACCESS_REVIEWS.kind
         review.setdefault("metadata", {})["creationTimestamp"] = None

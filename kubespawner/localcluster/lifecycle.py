@@ -12,7 +12,7 @@ from datetime import datetime, timedelta, timezone
 from typing import Any
 
 from kubespawner.localcluster.defaults import fill_in, generated_name
-from kubespawner.localcluster.resources import NAMESPACES, PODS, Resource
+from kubespawner.localcluster.resources import NAMESPACES, NODES, PODS, Resource
 from kubespawner.localcluster.statuses import conflict, not_found
 from kubespawner.localcluster.store import Record, Store
 
@@ -41,10 +41,11 @@ def prepare(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
         meta["name"] = generated_name(meta["generateName"])
     meta["uid"] = str(uuid.uuid4())
     meta["creationTimestamp"] = timestamp()
-    if resource in {PODS}:
+    if resource is PODS:
         meta["generation"] = 1
     rest = {k: v for k, v in obj.items() if k not in {"apiVersion", "kind", "metadata"}}
-    if resource.has_status and resource.plural != "nodes":
+    # A kubelet creates its node with a status.
+    if resource.has_status and resource is not NODES:
         rest.pop("status", None)
     prepared = {
         "apiVersion": resource.api_version,
@@ -94,6 +95,8 @@ def delete(
     check_preconditions(resource, record.obj, options.get("preconditions") or {})
     obj = record.copy()
     meta = obj["metadata"]
+    if resource is NAMESPACES and meta.get("deletionTimestamp"):
+        return record
     grace = _grace(resource, obj, options.get("gracePeriodSeconds"))
     if meta.get("deletionTimestamp"):
         # A deletion under way can only be hurried.

@@ -41,8 +41,10 @@ async def log_response(
     if inspect.isawaitable(pieces):
         pieces = await pieces
     response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-    # What the reader refuses with its first piece can still be a status.
-    first = await anext(pieces, None)
+    # What the reader refuses with its first piece can still be a status. Whoever follows a log
+    # gets the headers at once, since the first piece may be long in coming.
+    following = call.query.get("follow") in _TRUE
+    first = None if following else await anext(pieces, None)
     await response.prepare(request)
     try:
         if first:

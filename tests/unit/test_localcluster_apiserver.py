@@ -126,6 +126,55 @@ async def test_a_missing_role(server, session):
         assert response.status == 200
 
 
+async def test_an_access_review_knows_of_missing_roles(server, session):
+    server.faults.deny(verb="create", resource="pods")
+    path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
+    for verb, allowed in (("create", False), ("get", True)):
+        body = {"spec": {"resourceAttributes": {"verb": verb, "resource": "pods"}}}
+        async with session.post(path, json=body) as response:
+            assert (await response.json())["status"]["allowed"] is allowed
+
+
+async def test_a_follower_of_a_log_is_answered_before_there_is_any(session, server):
+    written = asyncio.Event()
+
+    async def reader(namespace, name, container, *, follow, **_options):
+        await written.wait()
+        yield b"a line\n"
+
+    server.log_reader = reader
+    async with session.post(PODS, json=pod("one")) as response:
+        assert response.status == 201
+    state = {"running": {"startedAt": "2026-01-01T00:00:00Z"}}
+    status = {"name": "c", "image": "", "imageID": "", "ready": True, "restartCount": 0}
+    body = {"status": {"containerStatuses": [{**status, "state": state}]}}
+    async with session.patch(
+        f"{PODS}/one/status", json=body, headers={"Content-Type": "application/merge-patch+json"}
+    ) as response:
+        assert response.status == 200
+    async with session.get(f"{PODS}/one/log", params={"follow": "true"}) as response:
+        assert response.status == 200
+        written.set()
+        assert await response.read() == b"a line\n"
+
+
+@pytest.mark.parametrize(
+    ("params", "text"),
+    [
+        ({}, 'container "c" in pod "one" is not available'),
+        ({"container": "x"}, "container x is not valid for pod one"),
+        ({"previous": "true"}, 'previous terminated container "c" in pod "one" not found'),
+    ],
+)
+async def test_logs_that_cannot_be_read(server, session, params, text):
+    server.log_reader = lambda *_args, **_options: None
+    async with session.post(PODS, json=pod("one")) as response:
+        assert response.status == 201
+    async with session.get(f"{PODS}/one/log", params=params) as response:
+        assert response.status == 400
+        assert (await response.json())["message"] == text
+
+
 async def version(session):
     async with session.get(PODS) as response:
         return (await response.json())["metadata"]["resourceVersion"]
