@@ -19,8 +19,7 @@ from jinja2 import ChoiceLoader, Environment, FileSystemLoader
 from traitlets import TraitError, default
 
 from . import profiles as rules
-from .config import SpawnerConfig
-from .config._checks import nearest
+from .config import SpawnerConfig, nearest
 from .errors import ConfigurationError, OptionsError
 from .legacy import RENAMED, resolve_name
 from .manifests import resolve

@@ -221,15 +221,8 @@ class Manifests(SpawnerConfig):
         # The API server refuses `privileged: true` beside `allowPrivilegeEscalation: false`, and
         # False is merely our default: https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
         if self.privileged and self.allow_privilege_escalation is False:
-            return False if self._configured("allow_privilege_escalation") else None
+            return False if self.is_configured("allow_privilege_escalation") else None
         return self.allow_privilege_escalation
-
-    def _configured(self, trait: str) -> bool:
-        """Whether the administrator's configuration sets ``trait`` for this class."""
-        return any(
-            trait in self.config.get(section, {})  # type: ignore[attr-defined]
-            for section in (cls.__name__ for cls in type(self).__mro__)
-        )
 
     async def get_pod_manifest(self) -> V1Pod:
         """Return the manifest of this server's pod, before ``modify_pod_hook``."""

@@ -274,7 +274,9 @@ def parsed_form(formdata: Mapping[str, Any]) -> tuple[dict[str, str], list[str]]
     ignored = sorted(
         key
         for key in formdata
-        if key != "profile" and not key.startswith("profile-option-") and not key.endswith("_file")
+        if key not in ("profile", "_xsrf")
+        and not key.startswith("profile-option-")
+        and not key.endswith("_file")
     )
     slug = first("profile")
     if not slug:

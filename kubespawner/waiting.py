@@ -122,7 +122,7 @@ class Waiting(Watching):
                 changed.clear()
                 pod = pods.get(self._pod_key)
                 events = spawn.events
-                diagnosis = diagnose(pod, events=events)
+                diagnosis = diagnose(pod, events=events, crash_restarts=self.crash_loop_restarts)
                 self._report(spawn, pod, events, diagnosis)
                 if pod is None or uid_of(pod) != spawn.uid or is_terminating(pod):
                     raise self._vanished(pod, diagnosis)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import re
@@ -78,13 +79,15 @@ class Hub:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(30)
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
+        # In a thread: this loop is also the cluster's, which the hub's servers end through.
+        await asyncio.to_thread(self._stop)
+
+    def _stop(self) -> None:
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
-            try:
+            with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(60)
-            except subprocess.TimeoutExpired:
-                pass
         try:
             os.killpg(self.process.pid, signal.SIGKILL)
         except ProcessLookupError:
@@ -143,16 +146,18 @@ class Browser:
         if form:
             assert 'name="profile"' in html
             xsrf = await self._xsrf(f"{self.hub.url}{path}")
-            data = aiohttp.FormData()
+            # Always multipart, as the page's form is.
+            data = aiohttp.FormData(default_to_multipart=True)
             for key, value in {"_xsrf": xsrf, **form}.items():
-                data.add_field(key, value, content_type="text/plain")
+                data.add_field(key, value)
             async with self.session.post(
                 f"{self.hub.url}{path}",
-                data=data(),
+                data=data,
                 params={"_xsrf": xsrf},
-                headers={"Content-Type": data().content_type},
+                allow_redirects=False,
             ) as r:
-                assert r.status == 200, (r.status, _error_of(await r.text()))
+                assert r.status == 302, (r.status, _error_of(await r.text()))
+                assert "spawn-pending" in r.headers["Location"]
         return await self.progress(server)
 
     async def progress(self, server: str = "") -> list[dict]:
@@ -268,4 +273,4 @@ async def hub(cluster, tmp_path):
     hub = Hub(tmp_path, cluster.kubeconfig_path)
     await hub.start()
     yield hub
-    hub.stop()
+    await hub.stop()
