@@ -166,7 +166,8 @@ class ProfileForms(SpawnerConfig):
     def _render_options_form(self, profile_list: list[rules.Profile]) -> str:
         """Return the form's HTML; goes into JupyterHub's page as it is."""
         profile_list = self._get_initialized_profile_list(profile_list)
-        options, dropped = {}, []
+        options: dict[str, Any] = {}
+        dropped: list[str] = []
         if isinstance(self.user_options, dict) and self.user_options:
             options, dropped = rules.still_valid(
                 profile_list,

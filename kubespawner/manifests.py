@@ -51,6 +51,7 @@ class Manifests(SpawnerConfig):
     log: Any
     cert_paths: dict[str, str]
     get_args: Callable[[], list[str]]
+    is_configured: Callable[[str], bool]
 
     pod_name: str
     pvc_name: str

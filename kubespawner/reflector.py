@@ -80,7 +80,7 @@ class ResourceReflector(LoggingConfigurable):
             list_timeout=self.request_timeout,
             silence_seconds=max(SILENCE_SECONDS, self.request_timeout),
         )
-        self.resources: Mapping[str, dict[str, Any]] = self.informer.items_view
+        self.resources = self.informer.items_view
 
     def _derived_method_name(self) -> str:
         if self.kind not in _SINGULAR:

@@ -356,7 +356,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
 
     def pod_has_uid(self, pod: Mapping[str, Any] | None) -> bool:
         """Whether ``pod`` (API JSON) exists with a UID."""
-        return bool(pod) and bool(uid_of(pod))
+        return pod is not None and bool(uid_of(pod))
 
     async def get_url(self) -> str:
         """Return the server's URL; finds it again when the hub restarted in mid-spawn.

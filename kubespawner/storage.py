@@ -21,6 +21,7 @@ from .ownership import Owner
 class Storage(Companions):
     """The claim of one server."""
 
+    _log_name: str
     _pvc_exists: bool = False
     _state_kubespawner_version: str | None = None
 

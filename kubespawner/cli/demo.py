@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -121,7 +122,7 @@ async def _run_hub(cluster: str, port: int, directory: Path, kubeconfig: Path | 
     return 0
 
 
-async def _answers(port: int, ended: asyncio.Future[int], stop: asyncio.Future[bool]) -> bool:
+async def _answers(port: int, ended: asyncio.Future[Any], stop: asyncio.Future[Any]) -> bool:
     """Wait until the hub's page answers; False if the hub ends or the user stops it first."""
     import aiohttp
 

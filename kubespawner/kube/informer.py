@@ -472,7 +472,7 @@ class Informer:
             status = status_decoder.decode(event.object)
             if status.code == 410 or status.reason in ("Expired", "Gone"):
                 raise _Gone(status.message)
-            error = ApiException(status=status.code, reason=status.reason)
+            error: Any = ApiException(status=status.code, reason=status.reason)
             error.body = bytes(event.object).decode()
             raise error
         if event.type == "BOOKMARK":

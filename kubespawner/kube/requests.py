@@ -68,7 +68,7 @@ class Deadline:
 
 def status_of(error: ApiException) -> dict[str, Any]:
     """Return the ``Status`` object in the body of ``error``, or one made of its HTTP status."""
-    body = error.body
+    body: Any = error.body
     if isinstance(body, (str, bytes)) and body:
         try:
             status = msgspec.json.decode(body)

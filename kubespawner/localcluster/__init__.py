@@ -105,8 +105,8 @@ class LocalCluster:
             shutil.rmtree(self.root / "pods", ignore_errors=True)
             self.kubeconfig_path.unlink(missing_ok=True)
 
-    def client(self) -> CoreV1Api:
-        """Return a new client of this cluster; close its ``api_client`` after use."""
+    def client(self) -> Any:
+        """Return a new ``CoreV1Api`` of this cluster; close its ``api_client`` after use."""
         configuration = Configuration()
         configuration.host = self.url
         configuration.api_key = {"BearerToken": f"Bearer {self.token}"}

@@ -128,9 +128,11 @@ class Handlers:
         if decoded.unknown and strict:
             fields = ", ".join(f'unknown field "{path}"' for path in decoded.unknown)
             raise bad_request(f"{prefix}strict decoding error: {fields}")
-        if decoded.missing:
+        # A status may be partial: who reports it sends what it knows.
+        missing = [cause for cause in decoded.missing if not cause.field.startswith("status.")]
+        if missing:
             named = decoded.value.get("metadata", {}).get("name", name)
-            raise invalid(resource.kind, resource.group, named, decoded.missing)
+            raise invalid(resource.kind, resource.group, named, missing)
         return decoded.value
 
     def _check_namespace_field(self, call: Call, meta: dict[str, Any]) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kubernetes_asyncio.client import ApiException, CoreV1Api, StorageV1Api
+from kubernetes_asyncio.client import ApiException, StorageV1Api
 
 from ..kube.informer import Informer
 from ..kube.requests import ApiUnavailable, Deadline, Requests
@@ -59,7 +59,7 @@ class Addresses:
 class Events:
     """Writes Kubernetes events; a repeated one raises its count."""
 
-    def __init__(self, requests: Requests, api: CoreV1Api):
+    def __init__(self, requests: Requests, api: Any):
         self._requests = requests
         self._api = api
         self._told: dict[tuple[str, ...], tuple[str, int]] = {}
@@ -121,7 +121,7 @@ class Node:
     """One node: takes unbound pods, runs them as local processes, reports what happens.
 
     Args:
-        api: client of the API server.
+        api: client of the API server, a ``CoreV1Api``.
         root: directory for claims and pods.
         images: which images exist.
         capacity: resources of the node, such as ``{"cpu": "8", "memory": "32Gi"}``.
@@ -134,7 +134,7 @@ class Node:
 
     def __init__(
         self,
-        api: CoreV1Api,
+        api: Any,
         root: Path,
         *,
         images: Images | None = None,
@@ -192,7 +192,8 @@ class Node:
         await self._pods.loaded(Deadline.after(30))
 
     async def _provide_storage_class(self) -> None:
-        response = await StorageV1Api(self._api.api_client).create_storage_class(
+        storage: Any = StorageV1Api(self._api.api_client)
+        response = await storage.create_storage_class(
             {
                 "apiVersion": "storage.k8s.io/v1",
                 "kind": "StorageClass",
