@@ -4,6 +4,7 @@ of the current kubeconfig. Every test has a namespace of its own, removed afterw
 from __future__ import annotations
 
 import asyncio
+import inspect
 import json
 import os
 import secrets
@@ -154,9 +155,12 @@ async def _current() -> AsyncIterator[tuple[aiohttp.ClientSession, aiohttp.Clien
     )
     if configuration.cert_file:
         context.load_cert_chain(configuration.cert_file, configuration.key_file)
+    settings = configuration.auth_settings()
+    if inspect.isawaitable(settings):  # a coroutine in newer clients
+        settings = await settings
     headers = {
         setting["key"]: setting["value"]
-        for setting in configuration.auth_settings().values()
+        for setting in settings.values()
         if setting["in"] == "header" and setting["value"]
     }
     connector = aiohttp.TCPConnector(ssl=context)

@@ -175,6 +175,9 @@ async def test_status_changes_by_its_endpoint_only(backend):
     path = backend.path("pods", "one") + "/status"
     changed = await backend.ok("PATCH", path, body, content_type=STRATEGIC)
     assert changed["status"]["phase"] == "Running"
+    partial = {"status": {"containerStatuses": [{"name": "notebook", "ready": False}]}}
+    changed = await backend.ok("PATCH", path, partial, content_type=MERGE)
+    assert changed["status"]["phase"] == "Running"
     assert changed["spec"]["containers"] == created["spec"]["containers"]
 
 
