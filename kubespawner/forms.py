@@ -21,6 +21,7 @@ from traitlets import TraitError, default
 from . import profiles as rules
 from .config import SpawnerConfig, nearest
 from .errors import ConfigurationError, OptionsError
+from .kube.timing import within
 from .legacy import RENAMED, resolve_name
 from .manifests import resolve
 from .utils import recursive_update
@@ -73,9 +74,7 @@ class ProfileForms(SpawnerConfig):
         profiles = self.profile_list
         if callable(profiles):
             try:
-                profiles = await asyncio.wait_for(
-                    resolve(profiles, self), self.profile_list_timeout
-                )
+                profiles = await within(resolve(profiles, self), self.profile_list_timeout)
             except (TimeoutError, asyncio.TimeoutError) as e:
                 raise ConfigurationError(
                     "the callable KubeSpawner.profile_list did not answer within "

@@ -18,6 +18,7 @@ from kubernetes_asyncio.client.models import V1Pod
 
 from .errors import SpawnError
 from .kube.requests import Deadline, Requests
+from .kube.timing import within
 from .ownership import Owner, described_owner, is_pod_of, is_terminating, spawn_id_of, uid_of
 
 # Beyond the grace period, the kubelet needs a moment to unmount and to confirm.
@@ -175,7 +176,7 @@ async def shielded(work: Awaitable[Any], seconds: float) -> None:
         TimeoutError: the work did not end in time; it is cancelled.
         asyncio.CancelledError: the caller was cancelled meanwhile, after the work has ended.
     """
-    task = asyncio.ensure_future(asyncio.wait_for(work, seconds))
+    task = asyncio.ensure_future(within(work, seconds))
     cancelled: asyncio.CancelledError | None = None
     while not task.done():
         try:

@@ -18,6 +18,7 @@ from .errors import ConfigurationError, SpawnError
 from .feed import ProgressFeed
 from .kube.pod_events import Followed, PodEvents
 from .kube.requests import Deadline
+from .kube.timing import within
 from .ownership import is_terminating, uid_of
 from .phases import event_message, phase_message
 from .watching import Watching
@@ -142,9 +143,7 @@ class Waiting(Watching):
         if remaining <= 0:
             raise TimeoutError(diagnosis.admin or diagnosis.user or "the pod is not ready")
         try:
-            await asyncio.wait_for(
-                changed.wait(), remaining if left is None else min(left, remaining)
-            )
+            await within(changed.wait(), remaining if left is None else min(left, remaining))
         except (TimeoutError, asyncio.TimeoutError):
             return
 

@@ -16,6 +16,7 @@ import msgspec
 
 from .informer import Informer
 from .requests import ApiUnavailable, Deadline
+from .timing import within
 
 Event = dict[str, Any]
 
@@ -180,7 +181,7 @@ class PodEvents:
         if self._informer is None:
             return
         try:
-            await asyncio.wait_for(self._informer.first_attempt(), deadline.remaining())
+            await within(self._informer.first_attempt(), deadline.remaining())
         except (TimeoutError, asyncio.TimeoutError) as e:
             raise ApiUnavailable("the watch of pod events did not start") from e
 

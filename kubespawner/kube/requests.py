@@ -21,6 +21,7 @@ from kubernetes_asyncio.client.models import V1DeleteOptions, V1Preconditions
 
 from . import connection
 from .backoff import Backoff
+from .timing import within
 
 # Enough for 500 spawns at once to move on, few enough for the API server's fairness limits:
 # https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
@@ -30,6 +31,10 @@ RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 CLUSTER_SCOPED = frozenset({"namespace", "node", "persistent_volume"})
 
 _NO_ANSWER = (aiohttp.ClientError, OSError, asyncio.TimeoutError, TimeoutError, msgspec.DecodeError)
+
+
+# A number of seconds, or what returns it at the time of the request.
+Setting = float | Callable[[], float]
 
 
 class ApiUnavailable(Exception):
@@ -100,23 +105,39 @@ class Requests:
     """The verbs that the spawner needs, each safe to repeat.
 
     Args:
-        request_timeout: seconds that one attempt may take.
-        retry_timeout: seconds for all attempts, where the caller gives no deadline.
+        request_timeout: seconds that one attempt may take; or a callable that returns them.
+        retry_timeout: seconds for all attempts, where the caller gives no deadline; or a callable.
         concurrency: requests under way at once.
+        log: logger of the attempts that failed.
+
+    Raises (every verb):
+        ApiUnavailable: no answer until the deadline.
+        ApiException: the API server's refusal, with its ``status`` and ``body``. 401 comes only
+            after the credentials were read anew, and names their source.
     """
 
     def __init__(
         self,
         *,
-        request_timeout: float = 3.0,
-        retry_timeout: float = 30.0,
+        request_timeout: Setting = 3.0,
+        retry_timeout: Setting = 30.0,
         concurrency: int = CONCURRENCY,
         log: Any = None,
     ):
-        self._request_timeout = request_timeout
-        self._retry_timeout = retry_timeout
+        self._request_timeout_setting = request_timeout
+        self._retry_timeout_setting = retry_timeout
         self._slots = asyncio.Semaphore(concurrency)
         self._log = log
+
+    @property
+    def _request_timeout(self) -> float:
+        setting = self._request_timeout_setting
+        return setting() if callable(setting) else setting
+
+    @property
+    def _retry_timeout(self) -> float:
+        setting = self._retry_timeout_setting
+        return setting() if callable(setting) else setting
 
     async def read(
         self,
@@ -266,35 +287,48 @@ class Requests:
         what: str,
         api: Any,
     ) -> dict[str, Any]:
+        """Attempt until there is an answer, or the deadline."""
         backoff = Backoff(first=0.1, cap=5.0)
-        reloaded = False
+        last: Exception | None = None
+        credentials_reloaded = False
         while True:
             try:
-                return await asyncio.wait_for(self._once(attempt), max(deadline.remaining(), 0.001))
+                return await asyncio.wait_for(self._once(attempt), _seconds(deadline))
             except ApiException as e:
-                if e.status == 401 and not reloaded:
-                    reloaded = True
-                    if await connection.reload(api.api_client.configuration):
-                        continue
+                if e.status == 401:
+                    if credentials_reloaded or not await self._reload(api):
+                        raise _unauthorized(e, what, api) from e
+                    credentials_reloaded = True
+                    continue
                 if e.status not in RETRIED_STATUSES:
                     raise
-                error: Exception = e
-                wait = retry_after(e.headers)
+                last, wait = e, retry_after(e.headers)
             except _NO_ANSWER as e:
-                error, wait = e, 0.0
-            if deadline.remaining() <= wait:
+                # Cut off by the deadline, an attempt says less than the one before it.
+                last = last if last is not None and deadline.expired else e
+                wait = 0.0
+            pause = backoff.next_pause(at_least=wait)
+            if deadline.remaining() <= pause:
                 raise ApiUnavailable(
-                    f"{what}: no answer from {connection.describe(api)}: {_told(error)}"
-                ) from error
+                    f"{what}: no answer from {connection.describe(api)}: {told(last)}"
+                ) from last
             if self._log:
-                self._log.debug("%s: %s; trying again", what, _told(error))
-            await backoff.pause(at_least=wait, at_most=deadline.remaining())
+                self._log.debug("%s: %s; trying again in %.1f s", what, told(last), pause)
+            await backoff.sleep(pause)
+
+    async def _reload(self, api: Any) -> bool:
+        try:
+            return await connection.reload(api.api_client.configuration)
+        except Exception as e:  # noqa: BLE001 - the 401 is what the caller has to know
+            if self._log:
+                self._log.warning("The credentials can't be read anew: %s", told(e))
+            return False
 
     async def _once(self, attempt: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
         async with self._slots:
             response = await attempt()
             try:
-                data = await asyncio.wait_for(response.read(), self._request_timeout)
+                data = await within(response.read(), self._request_timeout)
             finally:
                 response.release()
         if 200 <= response.status < 300:
@@ -305,7 +339,28 @@ class Requests:
         raise error
 
 
-def _told(error: Exception) -> str:
+def told(error: BaseException) -> str:
+    """Return ``error`` for a message: what the API server said, or what kept it from answering."""
     if isinstance(error, ApiException):
         return f"HTTP {error.status} {status_of(error).get('message') or error.reason}"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _unauthorized(error: ApiException, what: str, api: Any) -> ApiException:
+    """Return the 401 ``error`` with a message that names the credentials."""
+    said = told(error)
+    explained = ApiException(status=error.status, reason=error.reason)
+    explained.headers = error.headers
+    explained.body = msgspec.json.encode(
+        {
+            **status_of(error),
+            "message": f"{what}: the credentials are not accepted by "
+            f"{connection.describe(api)}: {said}",
+        }
+    ).decode()
+    return explained
+
+
+def _seconds(deadline: Deadline) -> float | None:
+    remaining = deadline.remaining()
+    return None if remaining == float("inf") else remaining
