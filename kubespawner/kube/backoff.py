@@ -21,11 +21,23 @@ class Backoff:
         """Begin anew: the last attempt succeeded."""
         self._next = self._first
 
-    async def pause(self, *, at_least: float = 0.0, at_most: float = float("inf")) -> None:
-        """Wait for the next pause of the sequence, within the given bounds (seconds)."""
+    def next_pause(self, *, at_least: float = 0.0) -> float:
+        """Return the seconds of the next pause, and let the one after be longer.
+
+        Args:
+            at_least: seconds that the server asked for; up to a tenth is added at random.
+        """
         seconds = self._next * random.uniform(0.5, 1.0)
         self._next = min(self._next * 2, self._cap)
-        await asyncio.sleep(min(max(seconds, at_least), max(at_most, 0.0)))
+        return max(seconds, at_least * random.uniform(1.0, 1.1))
+
+    async def pause(self, *, at_least: float = 0.0) -> None:
+        """Wait for the next pause."""
+        await self.sleep(self.next_pause(at_least=at_least))
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait for ``seconds``, that :meth:`next_pause` returned."""
+        await asyncio.sleep(seconds)
 
 
 async def breathe() -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
+import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,13 @@ class Source:
 
     in_cluster: bool
     kubeconfig: str = ""
+    context: str = ""
 
     def __str__(self) -> str:
         if self.in_cluster:
             return "the service account of this pod"
-        return f"kubeconfig {self.kubeconfig}"
+        context = f", context {self.context}" if self.context else ""
+        return f"kubeconfig {self.kubeconfig}{context}"
 
 
 def load() -> Configuration:
@@ -56,12 +59,16 @@ def load() -> Configuration:
                     )
                 )
             )
-        except kube_config.ConfigException as e:
+            _, active = kube_config.list_kube_config_contexts(config_file=location)
+            context = str(active["name"]) if active else ""
+        except Exception as e:
+            # Not only ConfigException: the library lets errors of YAML, of missing fields and of
+            # unreadable files through as they are.
             raise kube_config.ConfigException(
                 f"No Kubernetes API server is known: this process is not in a pod "
                 f"({not_in_cluster}), and kubeconfig {location} can't be used ({e})"
             ) from e
-        source = Source(in_cluster=False, kubeconfig=location)
+        source = Source(in_cluster=False, kubeconfig=location, context=context)
     setattr(configuration, _SOURCE, source)
     return configuration
 
@@ -89,10 +96,25 @@ def _in_thread(work: Any) -> None:
         raise errors[0]
 
 
+# Reloads under way: many requests fail together, and one reload serves them all.
+_reloads: weakref.WeakKeyDictionary[Configuration, asyncio.Task[bool]] = weakref.WeakKeyDictionary()
+
+
 async def reload(configuration: Configuration) -> bool:
-    """Read the credentials of ``configuration`` anew; False if that is not possible."""
+    """Read the credentials of ``configuration`` anew; False if that is not possible.
+
+    An exec plugin of the kubeconfig is run again; this does not block the event loop.
+    """
     if not hasattr(configuration, _SOURCE):
         return False
+    task = _reloads.get(configuration)
+    loop = asyncio.get_running_loop()
+    if task is None or task.done() or task.get_loop() is not loop:
+        task = _reloads[configuration] = loop.create_task(_reload(configuration))
+    return await asyncio.shield(task)
+
+
+async def _reload(configuration: Configuration) -> bool:
     try:
         fresh = await asyncio.get_running_loop().run_in_executor(None, load)
     except kube_config.ConfigException:
@@ -106,10 +128,12 @@ async def reload(configuration: Configuration) -> bool:
 def describe(api: Any = None) -> str:
     """Return address and source of the credentials, for messages.
 
+    Such as ``https://10.0.0.1:6443 (credentials: kubeconfig /home/x/.kube/config, context y)``.
+
     Args:
-        api: a client API object; None: the process-wide default configuration.
+        api: an API object or an ``ApiClient``; None: the process-wide default configuration.
     """
-    client = getattr(api, "api_client", None)
+    client = getattr(api, "api_client", api)
     configuration = getattr(client, "configuration", None) or Configuration.get_default_copy()
     host = getattr(configuration, "host", "the API server")
     source = getattr(configuration, _SOURCE, None)

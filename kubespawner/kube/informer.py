@@ -25,6 +25,7 @@ from .collection import Collection, Gone, Interrupted
 from .requests import ApiUnavailable, Deadline, retry_after, told
 from .store import Entry, Item, Listener, Store, as_int
 from .summary import Header, PodSummary, event_decoder, header_decoder, status_decoder
+from .timing import within
 
 # Server-side limit of one watch, in seconds; each takes a random part more, so that the watches
 # of many hubs do not end together.
@@ -155,7 +156,7 @@ class Informer:
             ApiUnavailable: there was none until the deadline.
         """
         try:
-            await asyncio.wait_for(self._loaded.wait(), _seconds(deadline))
+            await within(self._loaded.wait(), _left(deadline))
         except asyncio.TimeoutError as e:
             cause = self.last_error or e
             raise ApiUnavailable(
@@ -233,13 +234,13 @@ class Informer:
         changed = asyncio.Event()
         unsubscribe = self.subscribe(key, lambda *_: changed.set())
         try:
-            await asyncio.wait_for(self._loaded.wait(), _seconds(deadline))
+            await within(self._loaded.wait(), _left(deadline))
             while True:
                 changed.clear()
                 item = self.get(key)
                 if predicate(item):
                     return item
-                await asyncio.wait_for(changed.wait(), _seconds(deadline))
+                await within(changed.wait(), _left(deadline))
         except asyncio.TimeoutError as e:
             because = f": {told(self.last_error)}" if self.last_error else ""
             raise TimeoutError(f"{key} did not reach the awaited state{because}") from e
@@ -299,9 +300,7 @@ class Informer:
             # Not the cluster's fault as we know them: what we hold may be wrong too.
             self.resource_version = ""
             if self._log:
-                self._log.error(
-                    "The watch of %s failed; it starts anew", self.name, exc_info=error
-                )
+                self._log.error("The watch of %s failed; it starts anew", self.name, exc_info=error)
         elif not self._outage_told:
             self._outage_told = True
             if self._log:
@@ -361,9 +360,7 @@ class Informer:
         """Follow changes until the API server ends the watch, which is no failure."""
         seconds = int(self._watch_seconds * random.uniform(1.0, 1.5))
         self.watch_count += 1
-        watch = await self._collection.watch(
-            self.resource_version, seconds, self._silence_seconds
-        )
+        watch = await self._collection.watch(self.resource_version, seconds, self._silence_seconds)
         try:
             self._note_success()
             async with contextlib.aclosing(watch.lines()) as lines:
@@ -381,7 +378,7 @@ class Informer:
             if status.code == 410 or status.reason in ("Expired", "Gone"):
                 raise Gone(status.message)
             error = ApiException(status=status.code, reason=status.reason)
-            error.body = bytes(event.object).decode()
+            error.body = bytes(event.object).decode()  # type: ignore[assignment]
             raise error
         if event.type == "BOOKMARK":
             self._advance(header_decoder.decode(event.object))
@@ -409,6 +406,5 @@ class Informer:
         self.resource_version = version
 
 
-def _seconds(deadline: Deadline | None) -> float | None:
-    remaining = deadline.remaining() if deadline else float("inf")
-    return None if remaining == float("inf") else remaining
+def _left(deadline: Deadline | None) -> float | None:
+    return deadline.remaining() if deadline else None

@@ -8,20 +8,27 @@ https://kubernetes.io/docs/reference/kubernetes-api/cluster-resources/event-v1/
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import msgspec
+from kubernetes_asyncio.client import ApiException
 
 from .informer import Informer
-from .requests import ApiUnavailable, Deadline
+from .requests import RETRIED_STATUSES, ApiUnavailable, Deadline, told
+from .store import Entry
 from .timing import within
 
 Event = dict[str, Any]
 
 # Events held per pod; a pod that never gets ready repeats the same few.
 MOST_EVENTS = 200
+_TIMESTAMP = re.compile(
+    r"(?P<seconds>\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d)(\.(?P<fraction>\d+))?"
+    r"(?P<zone>Z|[+-]\d\d:\d\d)?"
+)
 _NEVER = datetime.min.replace(tzinfo=timezone.utc)
 # Event times have a resolution of one second, and clocks of cluster and hub differ a little.
 _CLOCK_MARGIN = timedelta(seconds=5)
@@ -29,19 +36,16 @@ _CLOCK_MARGIN = timedelta(seconds=5)
 
 def parse_time(text: Any) -> datetime | None:
     """Return the time of a Kubernetes timestamp; None for null, missing or unreadable ones."""
-    if not isinstance(text, str) or not text:
+    match = _TIMESTAMP.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
         return None
-    head, dot, tail = text.rstrip("Z").partition(".")
-    if dot:
-        # Python 3.10 reads 3 or 6 digits only.
-        text = f"{head}.{tail[:6].ljust(6, '0')}"
-    else:
-        text = head
+    # Python 3.10 reads 3 or 6 digits of a second only, and no Z.
+    fraction = (match["fraction"] or "")[:6].ljust(6, "0")
+    zone = match["zone"] if match["zone"] and match["zone"] != "Z" else "+00:00"
     try:
-        time = datetime.fromisoformat(text)
+        return datetime.fromisoformat(f"{match['seconds']}.{fraction}{zone}")
     except ValueError:
         return None
-    return time if time.tzinfo else time.replace(tzinfo=timezone.utc)
 
 
 def event_time(event: Mapping[str, Any]) -> datetime:
@@ -72,6 +76,8 @@ class Followed:
         self._watch = watch
         self.namespace = namespace
         self.name = name
+        if since is not None and since.tzinfo is None:
+            since = since.replace(tzinfo=timezone.utc)
         self._since = since - _CLOCK_MARGIN if since else _NEVER
         self._uid = ""
         self.claims: set[str] = set()
@@ -180,10 +186,16 @@ class PodEvents:
         """
         if self._informer is None:
             return
+        informer = self._informer
         try:
-            await within(self._informer.first_attempt(), deadline.remaining())
-        except (TimeoutError, asyncio.TimeoutError) as e:
-            raise ApiUnavailable("the watch of pod events did not start") from e
+            await within(informer.first_attempt(), deadline.remaining())
+        except ApiException as e:
+            if e.status not in RETRIED_STATUSES:
+                raise
+        except Exception as e:
+            if deadline.expired:
+                raise ApiUnavailable(f"the watch of pod events did not start: {told(e)}") from e
+        await informer.loaded(deadline)
 
     async def stop(self) -> None:
         """End the watch, whoever follows."""
@@ -201,7 +213,11 @@ class PodEvents:
             self._followed.pop(key, None)
         if not self._followed and self._informer is not None:
             informer, self._informer = self._informer, None
-            task = asyncio.ensure_future(informer.stop())
+            try:
+                task = asyncio.get_running_loop().create_task(informer.stop())
+            except RuntimeError:
+                # Closed after its event loop, whose end has ended the watch as well.
+                return
             self._stopping.add(task)
             task.add_done_callback(self._stopping.discard)
 
@@ -243,8 +259,6 @@ _head_decoder = msgspec.json.Decoder(_EventHead)
 class _EventFeed(Informer):
     """An informer that passes events on instead of keeping them, from now on."""
 
-    keeps = False
-
     def __init__(
         self,
         wanted: Callable[[str, str, str], bool],
@@ -258,12 +272,13 @@ class _EventFeed(Informer):
 
     async def _list(self) -> None:
         # Only the version is needed: what happened before nobody waits for.
-        version, _ = await self._pages([("limit", "1")])
-        self._note_listed(version)
+        self._note_listed(await self._collection.version())
 
-    def _tell(self, kind: str, key: str, raw: bytes) -> None:
-        if kind == "DELETED":
-            return
-        about = _head_decoder.decode(raw).involved_object
+    def _take_changed(self, entry: Entry) -> None:
+        about = _head_decoder.decode(entry.raw).involved_object
         if self._wanted(about.kind, about.namespace, about.name):
-            self._offer(msgspec.json.decode(raw))
+            self._offer(msgspec.json.decode(entry.raw))
+
+    def _take_removed(self, entry: Entry) -> None:
+        # An event expires after an hour; whoever follows keeps what was told.
+        return

@@ -27,6 +27,9 @@ from .timing import within
 # https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
 CONCURRENCY = 50
 
+# Less time than this is no time to ask.
+_SHORTEST = 0.05
+
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 CLUSTER_SCOPED = frozenset({"namespace", "node", "persistent_volume"})
 
@@ -97,8 +100,11 @@ def retry_after(headers: Any, now: Callable[[], float] = time.time) -> float:
         return 0.0
     if value.strip().isdigit():
         return float(value)
-    date = email.utils.parsedate_to_datetime(value) if "," in value else None
-    return max(0.0, date.timestamp() - now()) if date else 0.0
+    try:
+        date = email.utils.parsedate_to_datetime(value)
+    except ValueError:
+        return 0.0
+    return max(0.0, date.timestamp() - now())
 
 
 class Requests:
@@ -293,7 +299,7 @@ class Requests:
         credentials_reloaded = False
         while True:
             try:
-                return await asyncio.wait_for(self._once(attempt), _seconds(deadline))
+                return await within(self._once(attempt), deadline.remaining())
             except ApiException as e:
                 if e.status == 401:
                     if credentials_reloaded or not await self._reload(api):
@@ -307,11 +313,13 @@ class Requests:
                 # Cut off by the deadline, an attempt says less than the one before it.
                 last = last if last is not None and deadline.expired else e
                 wait = 0.0
-            pause = backoff.next_pause(at_least=wait)
-            if deadline.remaining() <= pause:
+            remaining = deadline.remaining()
+            if remaining <= max(wait, _SHORTEST):
                 raise ApiUnavailable(
                     f"{what}: no answer from {connection.describe(api)}: {told(last)}"
                 ) from last
+            # Not past the deadline: half of what is left leaves time to try once more.
+            pause = min(backoff.next_pause(at_least=wait), max(wait, remaining / 2))
             if self._log:
                 self._log.debug("%s: %s; trying again in %.1f s", what, told(last), pause)
             await backoff.sleep(pause)
@@ -351,16 +359,12 @@ def _unauthorized(error: ApiException, what: str, api: Any) -> ApiException:
     said = told(error)
     explained = ApiException(status=error.status, reason=error.reason)
     explained.headers = error.headers
-    explained.body = msgspec.json.encode(
+    status = msgspec.json.encode(
         {
             **status_of(error),
             "message": f"{what}: the credentials are not accepted by "
             f"{connection.describe(api)}: {said}",
         }
-    ).decode()
+    )
+    explained.body = status.decode()  # type: ignore[assignment]
     return explained
-
-
-def _seconds(deadline: Deadline) -> float | None:
-    remaining = deadline.remaining()
-    return None if remaining == float("inf") else remaining
