@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Mapping
 from typing import Any
+from urllib.parse import quote
 
+import kubernetes_asyncio.client
 from traitlets import Any as AnyTrait
 from traitlets import Bool, Dict, Int, Unicode
 from traitlets.config import LoggingConfigurable
@@ -62,17 +63,11 @@ class ResourceReflector(LoggingConfigurable):
         self.field_selector = ",".join(f"{k}={v}" for k, v in self.fields.items())
         if not self.list_method_name:
             self.list_method_name = self._derived_method_name()
-        if not hasattr(self.api, self.list_method_name):
-            raise RuntimeError(
-                f"{self.api_group_name} has no method {self.list_method_name!r} "
-                f"to list {self.kind!r}; set list_method_name."
-            )
-        self.first_load_future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        # A caller that never awaits it must not cause a warning at exit.
-        self.first_load_future.add_done_callback(lambda f: f.cancelled() or f.exception())
+        path = _path_of(self.api_group_name, self.list_method_name, self.namespace)
+        self.first_load_future: asyncio.Future[None] = self._new_future()
         self.informer = Informer(
             lambda: self.api.api_client,
-            self._path(),
+            path,
             label_selector=self.label_selector,
             field_selector=self.field_selector,
             log=self.log,
@@ -80,7 +75,18 @@ class ResourceReflector(LoggingConfigurable):
             list_timeout=self.request_timeout,
             silence_seconds=max(SILENCE_SECONDS, self.request_timeout),
         )
+        self.informer.on_load(self._loaded)
         self.resources = self.informer.items_view
+
+    def _new_future(self) -> asyncio.Future[None]:
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        # A caller that never awaits it must not cause a warning at exit.
+        future.add_done_callback(lambda f: f.cancelled() or f.exception())
+        return future
+
+    def _loaded(self) -> None:
+        if not self.first_load_future.done():
+            self.first_load_future.set_result(None)
 
     def _derived_method_name(self) -> str:
         if self.kind not in _SINGULAR:
@@ -89,13 +95,6 @@ class ResourceReflector(LoggingConfigurable):
         if self.omit_namespace:
             return f"list_{singular}_for_all_namespaces"
         return f"list_namespaced_{singular}"
-
-    def _path(self) -> str:
-        """Return the collection's path, as the client's list method would ask for it."""
-        group = _api_prefix(self.api_group_name)
-        plural = self.kind
-        namespace = "" if self.omit_namespace else f"/namespaces/{self.namespace}"
-        return f"{group}{namespace}/{plural}"
 
     @property
     def watch_task(self) -> asyncio.Task[None] | None:
@@ -107,21 +106,23 @@ class ResourceReflector(LoggingConfigurable):
 
         Raises:
             RuntimeError: it runs already.
-            Exception: the first list failed; the watch keeps trying unless :meth:`stop` is called.
+            Exception: the first list failed. Nothing runs then; start again for another attempt.
         """
         if self.watch_task and not self.watch_task.done():
             raise RuntimeError(f"The reflector of {self.kind} runs already")
+        if self.first_load_future.done():
+            self.first_load_future = self._new_future()
         self.informer.start()
         try:
             await self.informer.first_attempt()
-        except Exception as e:
-            if not self.first_load_future.done():
+        except BaseException as e:
+            await self.informer.stop()
+            if isinstance(e, Exception) and not self.first_load_future.done():
                 self.first_load_future.set_exception(e)
-            if self.on_failure:
-                self.on_failure()
+                if self.on_failure:
+                    self.on_failure()
             raise
-        if not self.first_load_future.done():
-            self.first_load_future.set_result(None)
+        self._loaded()
 
     async def stop(self) -> None:
         """End the watch; returns within 5 seconds."""
@@ -133,16 +134,37 @@ class ResourceReflector(LoggingConfigurable):
         return self.informer.health
 
 
-def _api_prefix(api_class: str) -> str:
-    """Return the URL prefix of a client class: ``CoreV1Api`` -> ``/api/v1``."""
-    match = re.fullmatch(r"(\w+?)(V\d+(?:(?:alpha|beta)\d+)?)Api", api_class)
-    if match is None:
-        raise RuntimeError(f"{api_class!r} is no versioned API class of kubernetes_asyncio")
-    group, version = match.group(1), match.group(2).lower()
-    if group == "Core":
-        return f"/api/{version}"
-    domain = {"Networking": ".k8s.io", "Discovery": ".k8s.io", "Storage": ".k8s.io"}
-    return f"/apis/{group.lower()}{domain.get(group, '')}/{version}"
+class _Recorder:
+    """Stands in for a client's ``ApiClient``, to learn which path a method asks for."""
+
+    client_side_validation = False
+
+    def select_header_accept(self, accepts: Any) -> str:
+        return "application/json"
+
+    def call_api(
+        self, path: str, method: str, path_params: Mapping[str, Any], *_: Any, **__: Any
+    ) -> str:
+        for name, value in path_params.items():
+            path = path.replace(f"{{{name}}}", quote(str(value), safe=""))
+        return path
+
+
+def _path_of(api_class: str, method_name: str, namespace: str | None) -> str:
+    """Return the path that a client's list method asks for.
+
+    Raises:
+        RuntimeError: there is no such method.
+    """
+    api = getattr(kubernetes_asyncio.client, api_class, None)
+    method = getattr(api, method_name, None)
+    if api is None or method is None:
+        raise RuntimeError(
+            f"kubernetes_asyncio's {api_class} has no method {method_name!r}: "
+            "set api_group_name and list_method_name."
+        )
+    arguments = {"namespace": namespace} if "_namespaced_" in method_name else {}
+    return method(api(_Recorder()), **arguments)
 
 
 class NamespacedResourceReflector(ResourceReflector):
