@@ -10,6 +10,7 @@ from typing import Any
 
 from kubernetes_asyncio.client import ApiException
 
+from . import naming
 from .claims import KIND, ClaimBook, ClaimPlace
 from .companions import Companions
 from .errors import ConfigurationError
@@ -74,29 +75,40 @@ class Storage(Companions):
         )
         return claim is not None
 
+    def _legacy_claim_names(self) -> list[str]:
+        """Return how earlier versions named this claim: before 7, and in 7."""
+        template = self.pvc_name_template
+        # 7 put adjacent fields together without anything between them.
+        joined = naming.expand(template, self._template_fields(), join=False)
+        escaped = self._expand_user_properties(template, slug_scheme="escape")
+        return list(dict.fromkeys([escaped, joined]))
+
     async def _find_legacy_claim(self) -> None:
-        """Use the claim of a version before 7 if there is one and none under today's name."""
+        """Use the claim of an earlier version if there is one and none under today's name."""
         if not (self.handle_legacy_names and self.remember_pvc_name) or self._pvc_exists:
             return
-        legacy = self._expand_user_properties(self.pvc_name_template, slug_scheme="escape")
-        if legacy == self.pvc_name:
+        legacy = [name for name in self._legacy_claim_names() if name != self.pvc_name]
+        if not legacy:
             return
         try:
             if await self._check_pvc_exists(self.pvc_name, self.namespace):
                 self._pvc_exists = True
-            elif await self._check_pvc_exists(legacy, self.namespace):
-                self.log.warning(
-                    "Using claim %s of an earlier version for %s", legacy, self._log_name
-                )
-                self.pvc_name, self._pvc_exists = legacy, True
+                return
+            for name in legacy:
+                if await self._check_pvc_exists(name, self.namespace):
+                    self.log.warning(
+                        "Using claim %s of an earlier version for %s", name, self._log_name
+                    )
+                    self.pvc_name, self._pvc_exists = name, True
+                    return
         except ApiException as e:
             if e.status != 403:
                 raise
             self.log.warning(
-                "The Role does not allow reading claims in %s: claims of versions before 7 "
+                "The Role does not allow reading claims in %s: claims of earlier versions "
                 "(here: %s) can't be looked for",
                 self.namespace,
-                legacy,
+                ", ".join(legacy),
             )
 
     # ---- having it ---------------------------------------------------------------------
