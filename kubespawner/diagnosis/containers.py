@@ -1,0 +1,239 @@
+"""Why a container does not start, or does not stay.
+
+https://kubernetes.io/docs/tasks/debug/debug-application/debug-pods/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from .images import PULL_REASONS, explains, image_problem
+from .model import Diagnosis, problem
+from .state import (
+    container_spec,
+    end_of,
+    is_crash_loop,
+    last_end,
+    status_of,
+    terminated,
+    waiting,
+    will_restart,
+)
+
+Events = Sequence[Mapping[str, Any]]
+
+_ADMIN = "Please tell the administrator of this hub."
+# Log lines that a sentence can hold.
+_MOST_LINES = 10
+_MOST_TEXT = 200
+
+_MISSING_OBJECT = re.compile(r'(configmap|secret) "([^"]+)" not found', re.IGNORECASE)
+_MISSING_KEY = re.compile(
+    r"couldn't find key (\S+) in (configmap|secret) (?:[^/\s]+/)?(\S+)", re.IGNORECASE
+)
+_KINDS = {"configmap": "ConfigMap", "secret": "Secret"}
+# `waiting.reason` of what the runtime would not create or start.
+_RUNTIME = {
+    "CreateContainerError": "Your server's container could not be created.",
+    "RunContainerError": "Your server's container could not be started.",
+    "PreCreateHookError": "Your server's container could not be created.",
+    "PreStartHookError": "Your server's container could not be started.",
+    "PostStartHookError": "A command that runs when your server starts failed.",
+}
+_RUNTIME_KEYS = {
+    "PreCreateHookError": "CreateContainerError",
+    "PreStartHookError": "RunContainerError",
+    "PostStartHookError": "RunContainerError",
+}
+
+
+def missing_object(message: str) -> str:
+    """Return in words which ConfigMap, Secret or key a text says is missing, or nothing."""
+    found = _MISSING_KEY.search(message)
+    if found:
+        key, kind, name = found.groups()
+        return f"the key {key} of the {_KINDS[kind.lower()]} {name.rstrip('.,')}"
+    found = _MISSING_OBJECT.search(message)
+    return f"the {_KINDS[found[1].lower()]} {found[2]}" if found else ""
+
+
+def init_problem(
+    pod: Mapping[str, Any],
+    container: Mapping[str, Any],
+    events: Events,
+    crash_restarts: int,
+    log: str,
+) -> Diagnosis | None:
+    """Return what is wrong with an init container; None if nothing is, or it has done its work."""
+    name = container.get("name") or ""
+    ended = terminated(container)
+    if ended and ended.get("exitCode") and not will_restart(pod, name, ended):
+        reason, what, _ = end_of(ended)
+        needed = " It used more memory than it may have." if reason == "OOMKilled" else ""
+        lines = _last_lines(log)
+        return problem(
+            "Failed",
+            "InitContainerFailed",
+            f"The preparation of your server failed (step {name!r}).{needed}{_quoted(log)} {_ADMIN}",
+            f"init container {name!r}: {what}" + (f"; its log ends with: {lines}" if lines else ""),
+            name,
+        )
+    return waiting_problem(pod, container, events) or crash_loop(
+        container, crash_restarts, log, "The preparation of your server"
+    )
+
+
+def notebook_problem(
+    pod: Mapping[str, Any],
+    container: Mapping[str, Any],
+    events: Events,
+    crash_restarts: int,
+    log: str,
+) -> Diagnosis | None:
+    """Return what is wrong with the notebook container while it starts; None if nothing is."""
+    name = container.get("name") or ""
+    ended = terminated(container)
+    if ended and not will_restart(pod, name, ended):
+        reason, what, user = end_of(ended)
+        if reason == "ServerExited":
+            user = f"Your server ended while it was starting (exit code {ended.get('exitCode')})."
+            user += _quoted(log)
+        lines = _last_lines(log)
+        admin = f"container {name!r}: {what}" + (f"; its log ends with: {lines}" if lines else "")
+        return problem("Failed", reason, user, admin, name, key="ServerExited")
+    return waiting_problem(pod, container, events) or crash_loop(
+        container, crash_restarts, log, "Your server"
+    )
+
+
+def _last_lines(log: str) -> str:
+    return "\n".join(log.strip().splitlines()[-_MOST_LINES:])
+
+
+def _quoted(log: str) -> str:
+    """Return the last line of a log, as the end of a sentence for the user."""
+    lines = log.strip().splitlines()
+    return f" Its last words: {lines[-1].strip()[:_MOST_TEXT]}" if lines else ""
+
+
+def crash_loop(
+    container: Mapping[str, Any], crash_restarts: int, log: str, what: str
+) -> Diagnosis | None:
+    """Return the diagnosis of a container that ended again and again; None if it does not."""
+    if not is_crash_loop(container, crash_restarts):
+        return None
+    name = container.get("name") or ""
+    last = last_end(container)
+    reason, told, _ = end_of(last)
+    user = (
+        f"{what} needs more memory than it may have."
+        if reason == "OOMKilled"
+        else f"{what} fails each time it starts (exit code {last.get('exitCode')}).{_quoted(log)}"
+    )
+    lines = _last_lines(log)
+    return problem(
+        "Failed",
+        "CrashLoopBackOff",
+        user,
+        f"container {name!r} restarted {container.get('restartCount')} times; last: {told}"
+        + (f"; its log ends with: {lines}" if lines else ""),
+        name,
+    )
+
+
+def restarting(container: Mapping[str, Any]) -> Diagnosis | None:
+    """Return the diagnosis of a container that ended, and will be started again."""
+    last = terminated(container) or last_end(container)
+    if not last or (container.get("state") or {}).get("running"):
+        return None
+    name = container.get("name") or ""
+    oom = last.get("reason") == "OOMKilled"
+    return Diagnosis(
+        "Starting",
+        None,
+        "Your server used more memory than it may have; it is started again."
+        if oom
+        else f"Your server ended while starting (exit code {last.get('exitCode')}); "
+        "it is started again.",
+        f"container {name!r}, restart {container.get('restartCount') or 0}: {end_of(last)[1]}",
+        container=name,
+    )
+
+
+def waiting_problem(
+    pod: Mapping[str, Any], container: Mapping[str, Any], events: Events
+) -> Diagnosis | None:
+    """Return what a container waits for that is not simply its turn; None otherwise."""
+    name = container.get("name") or ""
+    wait = waiting(container)
+    reason, message = wait.get("reason") or "", wait.get("message") or ""
+    if reason in PULL_REASONS:
+        image = container_spec(pod, name).get("image") or container.get("image") or ""
+        if not explains(message):
+            message = _pull_failure(events, name) or message
+        return image_problem(reason, message, image, name)
+    if reason == "CreateContainerConfigError":
+        return _config_problem(message, name)
+    if reason in _RUNTIME:
+        return problem(
+            "Starting",
+            reason,
+            f"{_RUNTIME[reason]} {_ADMIN}",
+            f"container {name!r}: {reason}: {message or last_end(container).get('message', '')}",
+            name,
+            key=_RUNTIME_KEYS.get(reason, reason),
+        )
+    return None
+
+
+def _pull_failure(events: Events, container: str) -> str:
+    """Return why the last pull for ``container`` failed.
+
+    Kubelets before 1.32 say in the status only that they pause before the next attempt.
+    """
+    for event in reversed(events):
+        message = event.get("message") or ""
+        field = (event.get("involvedObject") or {}).get("fieldPath") or ""
+        ours = not field or f"{{{container}}}" in field
+        if ours and event.get("reason") == "Failed" and message.startswith("Failed to pull image"):
+            return message
+    return ""
+
+
+def _config_problem(message: str, name: str) -> Diagnosis:
+    missing = missing_object(message)
+    if missing:
+        user = f"Your server needs {missing}, which does not exist."
+    elif "runAsNonRoot" in message:
+        user = "Your server's image runs as root, which is not allowed here."
+        if "non-numeric user" in message:
+            user = "It can't be told whether your server's image runs as root, which is forbidden."
+    elif "subPath" in message or "subpath" in message:
+        user = "A folder of a volume that your server needs can't be used."
+    else:
+        user = "The configuration of your server's container is not valid."
+    return problem(
+        "Starting",
+        "CreateContainerConfigError",
+        f"{user} {_ADMIN}",
+        f"container {name!r}: CreateContainerConfigError: {message}",
+        name,
+    )
+
+
+def sidecar_problem(pod: Mapping[str, Any], events: Events, notebook: str) -> Diagnosis | None:
+    """Return what keeps another container from its first start.
+
+    A pod stays ``Pending``, and gets no traffic, until each container has been started once.
+    """
+    status = status_of(pod)
+    if status.get("phase") != "Pending":
+        return None
+    for container in status.get("containerStatuses") or ():
+        if container.get("name") != notebook:
+            found = waiting_problem(pod, container, events)
+            if found:
+                return found
+    return None
