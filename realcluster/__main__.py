@@ -47,7 +47,8 @@ def up(cluster: Cluster, without_singleuser: bool, own: bool) -> None:
         sys.exit(2)
     except StepFailed as error:
         _report(cluster, error)
-    click.echo(f"\nThe cluster is up. Images: {s.BUSYBOX_IMAGE}, {s.SINGLEUSER_IMAGE}.")
+    names = [s.BUSYBOX_IMAGE, *(() if without_singleuser else (s.SINGLEUSER_IMAGE,))]
+    click.echo(f"\nThe cluster is up. Images: {', '.join(names)}.")
     if not found:
         click.echo(f"Pods reach this machine at {s.GATEWAY}; logs are in {layout.logs}.")
     click.echo(f"export KUBECONFIG={layout.kubeconfig}")

@@ -67,13 +67,14 @@ class Api:
 
     async def ensure(self, collection: str, manifest: Object) -> Object:
         """Create an object, or bring the existing one to what the manifest says."""
-        try:
-            return await self.request("POST", collection, manifest)
-        except ApiError as error:
-            if error.status != 409:
-                raise
         path = f"{collection}/{manifest['metadata']['name']}"
-        return await self.request("PATCH", path, manifest, "application/merge-patch+json")
+        try:
+            # Not the other way round: a service's address counts as taken before its name does.
+            return await self.request("PATCH", path, manifest, "application/merge-patch+json")
+        except ApiError as error:
+            if error.status != 404:
+                raise
+        return await self.request("POST", collection, manifest)
 
     async def delete(self, path: str) -> None:
         """Delete an object; fine when it is gone."""

@@ -107,7 +107,9 @@ class Cluster:
         pki.ensure(layout)
         for path, text in commands.config_files(layout).items():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(text)
+            # kube-proxy ends itself when its file is written, even with the same text.
+            if not path.exists() or path.read_text() != text:
+                path.write_text(text)
         for folder in (layout.volumes, layout.kubelet_root, layout.state / "plugins"):
             folder.mkdir(parents=True, exist_ok=True)
         network.raise_bridge(layout, layout.logs / "network.log")

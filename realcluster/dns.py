@@ -14,6 +14,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import cast
 
 from . import settings as s
 from .api import Api, Object
@@ -152,8 +153,7 @@ class _Reply(asyncio.DatagramProtocol):
         self.result: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        transport.sendto(self.query)
+        cast(asyncio.DatagramTransport, transport).sendto(self.query)
 
     def datagram_received(self, data: bytes, addr: object) -> None:
         if not self.result.done():
@@ -173,8 +173,7 @@ class Server(asyncio.DatagramProtocol):
         self._tasks: set[asyncio.Task[None]] = set()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
-        self.transport = transport
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, addr: tuple) -> None:
         task = asyncio.ensure_future(self._serve_datagram(data, addr))
@@ -203,6 +202,12 @@ class Server(asyncio.DatagramProtocol):
             pass  # the client is done
         finally:
             writer.close()
+
+    async def listen(self, host: str, port: int) -> None:
+        """Serve UDP and TCP on an address."""
+        loop = asyncio.get_running_loop()
+        await loop.create_datagram_endpoint(lambda: self, local_addr=(host, port))
+        await asyncio.start_server(self.serve_stream, host, port)
 
     async def respond(self, query: bytes) -> bytes:
         """The response to any query; a failure code where it can't be had."""
@@ -234,10 +239,7 @@ class Server(asyncio.DatagramProtocol):
 async def serve(layout: Layout, servers: list[str]) -> None:
     """Serve for ever; ``servers`` are the machine's own name servers."""
     server = Server(servers)
-    loop = asyncio.get_running_loop()
-    address = (s.GATEWAY, s.DNS_PORT)
-    await loop.create_datagram_endpoint(lambda: server, local_addr=address)
-    await asyncio.start_server(server.serve_stream, *address)
+    await server.listen(s.GATEWAY, s.DNS_PORT)
     seen: dict[str, dict[str, Object]] = {"services": {}, "endpoints": {}}
 
     async with Api(layout.kubeconfig) as api:

@@ -112,7 +112,7 @@ def up(tool: Tool, layout: Layout, progress: Progress, *, singleuser: bool) -> N
     layout.kubeconfig.touch(mode=0o600)
     layout.kubeconfig.write_text(output(tool.kubeconfig))
     host.check()
-    missing = host.missing_packages(("gcc", "libc6-dev", "busybox-static", "debootstrap"))
+    missing = host.missing_packages(("gcc", "libc6-dev", "debootstrap"))
     if missing:
         with progress.step(f"Install the packages {', '.join(missing)}"):
             host.install(missing, log)

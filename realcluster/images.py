@@ -10,10 +10,11 @@ import importlib.metadata
 import inspect
 import os
 import platform
+import re
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,13 +78,17 @@ def _pause_layers(work: Path, log: Path) -> list[Path]:
     return [work / "layer.tar"]
 
 
-def busybox_entries(binary: bytes, applets: Sequence[str]) -> dict[str, Entry]:
-    """The files of the busybox image."""
-    folders = ("bin", "etc", "root", "home", "dev", "proc", "sys", "var")
+def busybox_entries(
+    binary: bytes, applets: Sequence[str], libraries: Mapping[str, bytes]
+) -> dict[str, Entry]:
+    """The files of the busybox image; ``libraries`` by absolute path."""
+    folders = ["bin", "etc", "root", "home", "dev", "proc", "sys", "var"]
+    folders += sorted({str(parent)[1:] for path in libraries for parent in Path(path).parents})[1:]
     entries = {f"{name}/": Entry() for name in folders}
     entries["tmp/"] = Entry(mode=0o1777)
     entries["home/jovyan/"] = Entry(uid=1000, gid=1000)
     entries["bin/busybox"] = Entry(binary)
+    entries |= {path[1:]: Entry(data) for path, data in libraries.items()}
     entries |= {f"bin/{name}": Entry(link="busybox") for name in applets if name != "busybox"}
     entries["etc/passwd"] = Entry(_PASSWD, mode=0o644)
     entries["etc/group"] = Entry(_GROUP, mode=0o644)
@@ -91,9 +96,19 @@ def busybox_entries(binary: bytes, applets: Sequence[str]) -> dict[str, Entry]:
 
 
 def _busybox_layers(work: Path, log: Path) -> list[Path]:
-    applets = output(["busybox", "--list"]).split()
-    binary = Path(shutil.which("busybox") or "/bin/busybox").read_bytes()
-    archive.layer(work / "layer.tar", busybox_entries(binary, applets))
+    """Debian's busybox with the libraries that it links to.
+
+    Not busybox-static: a static glibc can't look names up. The package is unpacked and not
+    installed, for the two of them exclude each other.
+    """
+    run(["apt-get", "-o", "APT::Sandbox::User=root", "download", "busybox"], cwd=work, log=log)
+    run(["dpkg", "-x", next(work.glob("busybox_*.deb")), work], log=log)
+    binary = work / "bin" / "busybox"
+    applets = output([binary, "--list"]).split()
+    names = re.findall(r"(/\S+) \(0x", output(["ldd", binary]))
+    libraries = {name: Path(name).read_bytes() for name in names}
+    entries = busybox_entries(binary.read_bytes(), applets, libraries)
+    archive.layer(work / "layer.tar", entries)
     return [work / "layer.tar"]
 
 
@@ -147,16 +162,15 @@ def _inputs(build: Callable[..., Any], config: dict[str, Any], *more: object) ->
 
 
 def small_images() -> list[Image]:
-    """The pause and busybox images; the package busybox-static must be installed."""
+    """The pause and busybox images; the package gcc must be installed."""
     pause = {"Entrypoint": ["/pause"], "User": "65534"}
     busybox = {"Cmd": ["sh"], "Env": [f"PATH={PATH}"]}
-    version = output(["dpkg-query", "--show", "busybox-static"], check=False)
     entries = inspect.getsource(busybox_entries)
     return [
         Image(s.PAUSE_IMAGE, _inputs(_pause_layers, pause, PAUSE_SOURCE), pause, _pause_layers),
         Image(
             s.BUSYBOX_IMAGE,
-            _inputs(_busybox_layers, busybox, version, entries),
+            _inputs(_busybox_layers, busybox, entries),
             busybox,
             _busybox_layers,
         ),

@@ -102,7 +102,11 @@ class Processes:
         self.layout.run.mkdir(parents=True, exist_ok=True)
         self.layout.logs.mkdir(parents=True, exist_ok=True)
         root = Path(__file__).parent.parent
-        with self.log(part.name).open("wb") as log:
+        file = self.log(part.name)
+        if file.exists():
+            # Why it ended the last time stays readable.
+            file.replace(file.with_suffix(".log.old"))
+        with file.open("wb") as log:
             process = subprocess.Popen(
                 part.argv,
                 stdin=subprocess.DEVNULL,

@@ -19,7 +19,7 @@ COMPONENTS = (
     "kube-proxy",
 )
 
-BUILD_PACKAGES = ("golang-go", "rsync", "jq", "dpkg-dev", "gcc", "libc6-dev", "make")
+BUILD_PACKAGES = ("golang-go", "rsync", "jq", "dpkg-dev", "make")
 RUN_PACKAGES = (
     "etcd-server",
     "containerd",
@@ -32,8 +32,10 @@ RUN_PACKAGES = (
     "ebtables",
     "ethtool",
     "procps",
-    "busybox-static",
     "debootstrap",
+    # For the pause image.
+    "gcc",
+    "libc6-dev",
 )
 
 NODE = "kubespawner"

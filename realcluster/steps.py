@@ -43,7 +43,7 @@ class Progress:
         self.current = ""
 
     def say(self, text: str) -> None:
-        self.console.print(text, markup=False)
+        self.console.print(text, markup=False, soft_wrap=True)
         sys.stdout.flush()
 
     @contextlib.contextmanager
