@@ -1,0 +1,220 @@
+"""The objects of one kind that routes are made of: what is known of them, how they are written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from kubernetes_asyncio.client import ApiException
+
+from ..errors import ConfigurationError
+from ..kube.backoff import breathe
+from ..kube.informer import Health, Informer
+from ..kube.requests import Deadline, Requests
+from ..kube.store import as_int
+from ..ownership import is_terminating, labels_of, uid_of
+from .marks import COMPONENT
+
+Item = dict[str, Any]
+
+# Objects decoded before the event loop gets its turn.
+_SLICE = 100
+# Others may change an object between our look and our write, but not again and again.
+_ATTEMPTS = 5
+
+
+def difference(wanted: Any, present: Any) -> Any:
+    """Return the JSON merge patch that makes ``present`` contain ``wanted``; {} if it does.
+
+    What only ``present`` has belongs to the API server or to somebody else, and stays. Nothing
+    and an empty text are the same. https://www.rfc-editor.org/rfc/rfc7386
+    """
+    patch = {}
+    for key, value in wanted.items():
+        other = present.get(key)
+        if isinstance(value, dict) and isinstance(other, dict):
+            if nested := difference(value, other):
+                patch[key] = nested
+        elif not _contains(other, value):
+            patch[key] = value
+    return patch
+
+
+def _contains(present: Any, wanted: Any) -> bool:
+    if isinstance(wanted, dict) and isinstance(present, dict):
+        return all(_contains(present.get(key), value) for key, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(present, list):
+        # A list is replaced as a whole, so one more item is a difference.
+        return len(wanted) == len(present) and all(map(_contains, present, wanted))
+    return wanted == present or (not wanted and not present)
+
+
+def _version(item: Mapping[str, Any]) -> int:
+    return as_int((item.get("metadata") or {}).get("resourceVersion") or "")
+
+
+class RouteObjects:
+    """One kind of a proxy's objects: what is known of them, and how they are written.
+
+    Knows of its own writes at once, even if the watch lags behind them.
+
+    Args:
+        kind: as :class:`~kubespawner.kube.requests.Requests` has it.
+        fixed: a field that can't be changed; an object that differs there is made anew.
+        is_ours: tells our objects from foreign ones of the same name.
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        api: Any,
+        informer: Informer,
+        requests: Requests,
+        namespace: str,
+        is_ours: Callable[[Mapping[str, Any]], bool],
+        fixed: str = "",
+    ):
+        self.kind = kind
+        self.informer = informer
+        self._api = api
+        self._requests = requests
+        self._namespace = namespace
+        self._is_ours = is_ours
+        self._fixed = fixed
+        # What we wrote and the watch has not shown yet; and UIDs of what we deleted.
+        self._written: dict[str, Item] = {}
+        self._deleted: dict[str, str] = {}
+        informer.subscribe_all(self._seen)
+        informer.on_load(self._forget_passed)
+
+    # ---- knowing -----------------------------------------------------------------------
+
+    def _seen(self, event: str, key: str, item: Item | None) -> None:
+        if event == "DELETED":
+            self._deleted.pop(key, None)
+        self._forget_passed()
+
+    def _forget_passed(self) -> None:
+        passed = as_int(self.informer.resource_version)
+        for key in [k for k, item in self._written.items() if _version(item) <= passed]:
+            del self._written[key]
+
+    def _key(self, name: str) -> str:
+        return f"{self._namespace}/{name}"
+
+    def known(self, key: str) -> Item | None:
+        """Return the object ``namespace/name`` as far as known; None: none, or on its way out."""
+        item = self._written.get(key) or self.informer.get(key)
+        if item is None or is_terminating(item) or self._deleted.get(key) == uid_of(item):
+            return None
+        return item
+
+    async def all(self, selector: str, deadline: Deadline) -> list[Item]:
+        """Return all objects, as of now.
+
+        Raises:
+            ApiUnavailable: that can't be known until the deadline.
+        """
+        if self.informer.health is not Health.FRESH:
+            # The watch is interrupted, so that what it showed may be outdated.
+            items = await self._requests.list(
+                self._api, self.kind, self._namespace, label_selector=selector, deadline=deadline
+            )
+            return [item for item in items if not is_terminating(item)]
+        found = []
+        for count, key in enumerate({**dict.fromkeys(self.informer.keys()), **self._written}, 1):
+            item = self.known(key)
+            if item is not None:
+                found.append(item)
+            if count % _SLICE == 0:
+                await breathe()
+        return found
+
+    async def present(self, name: str, deadline: Deadline) -> Item | None:
+        """Return the object of this name, foreign ones only if the watch can't tell."""
+        if self.informer.health is Health.FRESH:
+            return self.known(self._key(name))
+        return await self._read(name, deadline)
+
+    async def _read(self, name: str, deadline: Deadline) -> Item | None:
+        return await self._requests.read(
+            self._api, self.kind, name, self._namespace, deadline=deadline
+        )
+
+    # ---- writing -----------------------------------------------------------------------
+
+    async def put(self, manifest: Item, present: Item | None, deadline: Deadline) -> None:
+        """Create the object, or change where ``present`` differs from ``manifest``.
+
+        Raises:
+            ConfigurationError: an object of this name is not ours.
+            ApiException, ApiUnavailable: refused; no answer.
+        """
+        name = manifest["metadata"]["name"]
+        for attempt in range(1, _ATTEMPTS + 1):
+            if present is not None:
+                present = await self._usable(manifest, present, deadline)
+            try:
+                await self._write(name, manifest, present, deadline)
+                return
+            except ApiException as e:
+                # Made, changed or deleted in the meantime.
+                answers = (409,) if present is None else (404, 409)
+                if e.status not in answers or attempt == _ATTEMPTS:
+                    raise
+            present = await self._read(name, deadline)
+
+    async def _write(
+        self, name: str, manifest: Item, present: Item | None, deadline: Deadline
+    ) -> None:
+        if present is None:
+            item = await self._requests.create(
+                self._api, self.kind, manifest, self._namespace, deadline=deadline
+            )
+        else:
+            patch = difference(manifest, present)
+            if not patch:
+                return
+            item = await self._requests.patch(
+                self._api, self.kind, name, patch, self._namespace, deadline=deadline
+            )
+        self._written[self._key(name)] = item
+        self._forget_passed()
+
+    async def _usable(self, manifest: Item, present: Item, deadline: Deadline) -> Item | None:
+        """Return ``present`` if it can be changed into ``manifest``; None once it is gone."""
+        name = manifest["metadata"]["name"]
+        if not self._is_ours(present):
+            raise ConfigurationError(
+                f"{self.kind} {self._namespace}/{name} exists and is not of this hub (its label "
+                f"component is {labels_of(present).get(COMPONENT)!r}). Hubs that share a "
+                "namespace need different values of KubeIngressProxy.component_label.",
+                reason="RouteOfAnotherOwner",
+            )
+        if self._fixed and manifest[self._fixed] != present.get(self._fixed):
+            await self.delete(present, deadline)
+        elif not is_terminating(present):
+            return present
+        await self.informer.wait_for(
+            self._key(name), lambda item: item is None or uid_of(item) != uid_of(present), deadline
+        )
+        return None
+
+    async def delete(self, item: Item | None, deadline: Deadline) -> bool:
+        """Delete ``item`` if it is ours; False if there is nothing to delete (any more)."""
+        if item is None or not self._is_ours(item):
+            return False
+        name, uid = item["metadata"]["name"], uid_of(item)
+        deleted = await self._requests.delete(
+            self._api,
+            self.kind,
+            name,
+            self._namespace,
+            uid=uid,
+            grace_seconds=0,
+            deadline=deadline,
+        )
+        key = self._key(name)
+        self._written.pop(key, None)
+        self._deleted[key] = uid
+        return deleted

@@ -1,0 +1,47 @@
+"""Live copies of the objects that routes are made of."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..reflector import NamespacedResourceReflector
+
+
+class IngressReflector(NamespacedResourceReflector):
+    """Watches ingresses (networking.k8s.io/v1)."""
+
+    kind = "ingresses"
+    api_group_name = "NetworkingV1Api"
+
+    @property
+    def ingresses(self) -> Mapping[str, dict[str, Any]]:
+        """Mapping of ``namespace/name`` to the Ingress as a plain dict (API JSON)."""
+        return self.resources
+
+
+class ServiceReflector(NamespacedResourceReflector):
+    """Watches services."""
+
+    kind = "services"
+
+    @property
+    def services(self) -> Mapping[str, dict[str, Any]]:
+        """Mapping of ``namespace/name`` to the Service as a plain dict (API JSON)."""
+        return self.resources
+
+
+class EndpointsReflector(NamespacedResourceReflector):
+    """Watches endpoint slices (discovery.k8s.io/v1), which replace Endpoints.
+
+    https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/
+    """
+
+    kind = "endpointslices"
+    api_group_name = "DiscoveryV1Api"
+    list_method_name = "list_namespaced_endpoint_slice"
+
+    @property
+    def endpoints(self) -> Mapping[str, dict[str, Any]]:
+        """Mapping of ``namespace/name`` to the EndpointSlice as a plain dict (API JSON)."""
+        return self.resources

@@ -1,0 +1,117 @@
+"""The proxy's names, settings and comparison; no cluster."""
+
+from __future__ import annotations
+
+import pytest
+from traitlets import TraitError
+from traitlets.config import Config
+
+from kubespawner.proxy import KubeIngressProxy
+from kubespawner.proxy.objects import difference
+from kubespawner.proxy.settings import ProxyConfig
+
+
+@pytest.mark.parametrize(
+    ("routespec", "name"),
+    [
+        ("/", "jupyter--2f-route"),
+        ("/user/foo/", "jupyter--2fuser-2ffoo-2f-route"),
+        ("/user/Foo/", "jupyter--2fuser-2f-46oo-2f-route"),
+        ("/user/foo%40bar/srv/", "jupyter--2fuser-2ffoo-2540bar-2fsrv-2f-route"),
+        ("/services/abc/", "jupyter--2fservices-2fabc-2f-route"),
+        ("foo.hub.example.com/", "jupyter-foo-2ehub-2eexample-2ecom-2f-route"),
+        (f"/user/{'x' * 60}/", f"jupyter--2fuser-2f{'x' * 38}-32f432"),
+    ],
+)
+def test_names_are_those_of_earlier_versions(routespec, name):
+    assert KubeIngressProxy._name_of(routespec).lower() == name
+
+
+def test_escaped_bytes_keep_their_case_in_the_template_field():
+    assert KubeIngressProxy._name_of("/é/") == "jupyter--2F-C3-A9-2F-route"
+
+
+# ---- settings --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "named"),
+    [
+        ("ingress_specifications", [{"tlsSecret": "x"}], r"ingress_specifications\[0\].*'host'"),
+        (
+            "ingress_specifications",
+            [{"host": "a"}, {"host": "b", "tlssecret": "x"}],
+            r"specifications\[1\].*did you mean 'tlsSecret'",
+        ),
+        ("ingress_specifications", ["a.example.com"], r"specifications\[0\].*dict"),
+        ("ingress_specifications", [{"host": ""}], r"specifications\[0\]\['host'\]"),
+        ("ingress_specifications", [{"host": "{user}.example.com"}], "user"),
+        ("common_labels", {"team": "a b"}, r"common_labels\['team'\]"),
+        ("common_labels", {"of": "{username}!"}, r"common_labels\['of'\]"),
+        # Valid for a named server, and not for the default one.
+        ("common_labels", {"of": "team.{servername}"}, r"common_labels\['of'\]"),
+        ("common_labels", {"of": "{usernme}"}, "usernme"),
+        ("ingress_extra_labels", {"bad key": "x"}, "bad key"),
+        ("ingress_extra_labels", {"component": "other"}, "component"),
+        ("ingress_extra_annotations", {"hub.jupyter.org/proxy-target": "x"}, "proxy-target"),
+        ("component_label", "", "component_label"),
+        ("component_label", "a/b", "component_label"),
+        ("namespace", "", "namespace"),
+        ("k8s_api_host", "10.0.0.1", "k8s_api_host"),
+        ("route_load_timeout", 0, "route_load_timeout"),
+    ],
+)
+def test_mistakes_are_refused_when_they_are_made(setting, value, named):
+    with pytest.raises(TraitError, match=named):
+        ProxyConfig(**{setting: value})
+
+
+def test_defaults_are_those_of_earlier_versions():
+    config = ProxyConfig()
+    assert config.component_label == "singleuser-server"
+    assert config.namespace == "default"
+    assert config.ingress_class_name == ""
+    assert config.reuse_existing_services is False
+    assert config.k8s_api_verify_ssl is None
+    assert config.common_labels == {
+        "app.kubernetes.io/name": "jupyterhub",
+        "app.kubernetes.io/managed-by": "kubespawner",
+        "app": "jupyterhub",
+        "heritage": "jupyterhub",
+    }
+
+
+def test_every_setting_has_a_help_text_and_can_be_configured():
+    traits = KubeIngressProxy.class_own_traits(config=True) | ProxyConfig.class_traits(config=True)
+    assert {"namespace", "ingress_specifications", "k8s_api_ssl_ca_cert"} <= set(traits)
+    assert [name for name, trait in traits.items() if not trait.help.strip()] == []
+    assert "should_start" not in KubeIngressProxy.class_traits(config=True)
+
+
+async def test_a_mistake_in_the_configuration_stops_the_hub_before_it_asks_the_cluster():
+    config = Config()
+    config.KubeIngressProxy.ingress_specifications = [{"hots": "x"}]
+    with pytest.raises(TraitError, match="hots"):
+        KubeIngressProxy(config=config)
+
+
+# ---- comparison ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("wanted", "present", "patch"),
+    [
+        ({"a": 1}, {"a": 1, "others": 2}, {}),
+        ({"a": {"b": 1}}, {"a": {"b": 2, "others": 1}}, {"a": {"b": 1}}),
+        ({"a": {"b": 1}}, {}, {"a": {"b": 1}}),
+        # Defaults that the API server filled in.
+        ({"ports": [{"port": 1}]}, {"ports": [{"port": 1, "protocol": "TCP"}]}, {}),
+        ({"ports": [{"port": 1}]}, {"ports": [{"port": 2}]}, {"ports": [{"port": 1}]}),
+        ({"ports": [{"port": 1}]}, {"ports": [{"port": 1}, {"port": 2}]}, {"ports": [{"port": 1}]}),
+        ({"externalName": ""}, {}, {}),
+        ({"externalName": ""}, {"externalName": "x"}, {"externalName": ""}),
+        ({"tls": []}, {"tls": [{"hosts": ["a"]}]}, {"tls": []}),
+    ],
+)
+def test_only_what_differs_is_written(wanted, present, patch):
+    assert difference(wanted, present) == patch
