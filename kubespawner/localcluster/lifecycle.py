@@ -143,14 +143,14 @@ def check_preconditions(
 ) -> None:
     """Raise ApiError 409 unless uid and resource version are those asked for."""
     meta = obj["metadata"]
-    for key, label, place in (
-        ("uid", "UID", "UID"),
-        ("resourceVersion", "ResourceVersion", "ResourceVersion"),
+    for key, label, hint in (
+        ("uid", "UID", "The object might have been deleted and then recreated"),
+        ("resourceVersion", "ResourceVersion", "The object might have been modified"),
     ):
         wanted = preconditions.get(key)
         if wanted and wanted != meta[key]:
             problem = (
-                f"Precondition failed: {label} in precondition: {wanted}, "
-                f"{place} in object meta: {meta[key]}"
+                f"the {label} in the precondition ({wanted}) does not match the {label} in "
+                f"record ({meta[key]}). {hint}"
             )
             raise conflict(resource, meta["name"], problem)

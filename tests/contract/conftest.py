@@ -7,6 +7,7 @@ import asyncio
 import inspect
 import json
 import os
+import re
 import secrets
 import ssl
 from collections.abc import AsyncIterator, Callable
@@ -229,3 +230,10 @@ def claim(name: str, size: str = "1Gi") -> dict[str, Any]:
             "resources": {"requests": {"storage": size}},
         },
     }
+
+
+async def needs_kubernetes(backend: Api, minor: int) -> None:
+    """Skip a case about what an older API server does not have."""
+    version = (await backend.request("GET", "/version")).body
+    if int(re.match(r"\d+", version["minor"])[0]) < minor:
+        pytest.skip(f"Kubernetes 1.{minor} or newer has this; here is {version['gitVersion']}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from .conftest import claim, config_map, pod
+from .conftest import claim, config_map, needs_kubernetes, pod
 
 
 async def test_what_is_created_can_be_read(backend):
@@ -133,6 +133,7 @@ async def test_another_namespace_in_the_body_is_400(backend):
 
 
 async def test_an_unknown_field_is_400_where_validation_is_strict(backend):
+    await needs_kubernetes(backend, 27)
     body = pod("one", containers=[{"name": "c", "image": "a:1", "imagePulPolicy": "Always"}])
     answer = await backend.request("POST", backend.path("pods"), body, fieldValidation="Strict")
     assert (answer.status, answer.body["reason"]) == (400, "BadRequest")

@@ -69,7 +69,9 @@ async def test_a_failed_precondition_is_409_and_deletes_nothing(backend, precond
     body = {"preconditions": {precondition: wrong[precondition]}}
     answer = await backend.request("DELETE", path, body)
     assert (answer.status, answer.body["reason"]) == (409, "Conflict")
-    assert "Precondition failed" in answer.body["message"]
+    title = "UID" if precondition == "uid" else "ResourceVersion"
+    expected = f"the {title} in the precondition ({wrong[precondition]}) does not match the {title}"
+    assert expected in answer.body["message"]
     await backend.get("configmaps", "one")
     body = {"preconditions": {precondition: created["metadata"][precondition]}}
     await backend.ok("DELETE", path, body)
