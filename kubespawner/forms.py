@@ -6,54 +6,74 @@
 from __future__ import annotations
 
 import asyncio
-import copy
-import inspect
-from collections.abc import Mapping
+import html
+import json
+import time
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import jinja2
-import regex
-from jinja2 import ChoiceLoader, Environment, FileSystemLoader
-from traitlets import TraitError, default
+from jinja2 import Environment, FileSystemLoader
+from tornado.httputil import HTTPServerRequest
+from traitlets import default
 
 from . import profiles as rules
-from .config import SpawnerConfig, nearest
 from .errors import ConfigurationError, OptionsError
-from .kube.timing import within
-from .legacy import RENAMED, resolve_name
-from .manifests import resolve
-from .utils import recursive_update
+from .feed import ProgressFeed
+from .overrides import SettingOverrides
 
 TEMPLATES = Path(__file__).with_name("templates")
-# A pattern of the administrator on a text of a user: long enough for any that is no trap.
-_MATCH_SECONDS = 0.5
-_UNSET = object()
+# For all patterns of the administrator on all texts of a user: enough for any that is no trap.
+_MATCH_SECONDS = 1.0
 
 
-def _matches(pattern: str, text: str) -> bool:
-    """Whether the whole ``text`` matches, within a bounded time.
+# ---- patterns --------------------------------------------------------------------------
 
-    Raises:
-        InvalidChoice: the time was up.
-    """
+
+def _match_all(pairs: Iterable[tuple[str, str]]) -> dict[tuple[str, str], bool | None]:
+    """Match each text with its pattern; None where there was not enough time. Runs in a thread."""
+    end = time.monotonic() + _MATCH_SECONDS
+    return {pair: _matched(*pair, max(end - time.monotonic(), 0.01)) for pair in pairs}
+
+
+def _matched(pattern: str, text: str, seconds: float) -> bool | None:
     try:
-        return regex.fullmatch(pattern, text, timeout=_MATCH_SECONDS) is not None
-    except TimeoutError as e:
-        raise rules.InvalidChoice("This text can't be checked; please enter a shorter one") from e
+        return rules.matches_whole(pattern, text, seconds)
+    except TimeoutError:
+        return None
+
+
+# ---- templates -------------------------------------------------------------------------
 
 
 @lru_cache(maxsize=32)
 def _environment(paths: tuple[str, ...]) -> Environment:
     # Not auto-escaping: display names and descriptions are the administrator's HTML, and so are
     # existing templates; the packaged one escapes everything else itself.
-    environment = Environment(loader=ChoiceLoader([FileSystemLoader([*paths, str(TEMPLATES)])]))
+    environment = Environment(loader=FileSystemLoader([*paths, str(TEMPLATES)]))
     environment.policies["json.dumps_kwargs"] = {"sort_keys": False}
     return environment
 
 
-class ProfileForms(SpawnerConfig):
+@lru_cache(maxsize=32)
+def _literal_template(text: str, paths: tuple[str, ...]) -> jinja2.Template:
+    return _environment(paths).from_string(text)
+
+
+def _alert(sentence: str) -> str:
+    return f'<p class="alert alert-warning" role="status">{html.escape(sentence)}</p>\n'
+
+
+def _handled_in_start(spawner: Any, user_options: Any) -> None:
+    """Do nothing: the default of JupyterHub's ``apply_user_options``.
+
+    Profiles are applied in ``start()``; with no hook JupyterHub (5.3 on) warns at each spawn.
+    """
+
+
+class ProfileForms(SettingOverrides):
     """Profiles of one spawner: shown, parsed, validated and applied."""
 
     log: Any
@@ -61,50 +81,54 @@ class ProfileForms(SpawnerConfig):
     user_options: Any
     handler: Any
     _log_name: str
+    _feed: ProgressFeed
 
-    # What the last application changed: setting -> (value before, value applied).
-    _profile_changes: dict[str, tuple[Any, Any]] | None = None
-    # The static list that was found to be right.
-    _checked_profiles: Any = None
+    # Patterns that were matched off the event loop.
+    _known_matches: Mapping[tuple[str, str], bool | None] = {}
+    # The static list that was found to be right, and what was warned of, for all servers.
+    _checked_profiles: ClassVar[Any] = None
+    _reported_keys: ClassVar[set[str]] = set()
 
     # ---- the list ----------------------------------------------------------------------
 
     async def _resolved_profiles(self) -> list[rules.Profile]:
         """Return the list as configured, a callable's result included; checked."""
         profiles = self.profile_list
-        if callable(profiles):
-            try:
-                profiles = await within(resolve(profiles, self), self.profile_list_timeout)
-            except (TimeoutError, asyncio.TimeoutError) as e:
-                raise ConfigurationError(
-                    "the callable KubeSpawner.profile_list did not answer within "
-                    f"{self.profile_list_timeout} s (KubeSpawner.profile_list_timeout)"
-                ) from e
+        if not callable(profiles):
+            self._check_profile_list()
+            return rules.as_list(profiles)
+        return self._checked_list(await self._ask(profiles, "KubeSpawner.profile_list"))
+
+    def _checked_list(self, profiles: Any) -> list[rules.Profile]:
+        """Return the profiles of a list or dict; report all mistakes together.
+
+        Raises:
+            ConfigurationError: naming each mistake by its path.
+        """
         try:
             profiles = rules.as_list(profiles)
         except rules.InvalidProfiles as e:
-            raise ConfigurationError(str(e)) from e
-        self._check_profiles(profiles)
-        return profiles
-
-    def _check_profiles(self, profiles: list[rules.Profile]) -> None:
-        """Report all mistakes of a list together.
-
-        Raises:
-            ConfigurationError: naming each by its path.
-        """
+            raise ConfigurationError(f"KubeSpawner.{e}") from e
         found = rules.mistakes(profiles, self._what_is_wrong_with_setting)
         if found:
             raise ConfigurationError("KubeSpawner.profile_list: " + "; ".join(found))
         for sentence in rules.unknown_keys(profiles):
-            self.log.warning("KubeSpawner.%s", sentence)
+            if sentence not in type(self)._reported_keys:
+                type(self)._reported_keys.add(sentence)
+                self.log.warning("KubeSpawner.%s", sentence)
+        return profiles
 
     def _check_profile_list(self) -> None:
-        """Check a static list, as early as the first spawner is made; once per list."""
-        if callable(self.profile_list) or type(self)._checked_profiles is self.profile_list:
+        """Check a static list, as early as the first spawner is made; once per content.
+
+        Raises:
+            ConfigurationError: naming each mistake by its path.
+        """
+        profiles = self.profile_list
+        if callable(profiles) or type(self)._checked_profiles == profiles:
             return
-        self._check_profiles(rules.as_list(self.profile_list))
-        type(self)._checked_profiles = self.profile_list
+        self._checked_list(profiles)
+        type(self)._checked_profiles = rules.copied(profiles)
 
     def _get_initialized_profile_list(
         self, profile_list: list[rules.Profile]
@@ -112,36 +136,30 @@ class ProfileForms(SpawnerConfig):
         """Return a normalised deep copy of ``profile_list``."""
         return rules.normalised(profile_list)
 
-    async def _permitted(self, profiles: list[rules.Profile]) -> list[rules.Profile]:
-        """Return the normalised list without what this user may not choose."""
+    async def _profiles_on_offer(self) -> tuple[list[rules.Profile], bool]:
+        """Return the normalised list of what this user may choose, and whether there was any."""
+        profiles = self._get_initialized_profile_list(await self._resolved_profiles())
+        if not profiles:
+            return [], False
         groups = {group.name for group in getattr(self.user, "groups", None) or ()}
-        permitted = []
-        for profile in profiles:
-            if not await self._may_choose(profile, groups):
-                continue
-            for option in (profile.get("profile_options") or {}).values():
-                choices = option.get("choices")
-                if choices:
-                    option["choices"] = {
-                        key: choice
-                        for key, choice in choices.items()
-                        if await self._may_choose(choice, groups)
-                    }
-            permitted.append(profile)
-        # A default that was taken away is replaced by the next one.
-        return rules.normalised(permitted)
 
-    async def _may_choose(self, item: Mapping[str, Any], groups: set[str]) -> bool:
-        if not rules.is_allowed(item, groups):
-            return False
-        allowed = item.get("allowed")
-        return bool(await resolve(allowed, self)) if callable(allowed) else True
+        async def may_choose(path: str, item: Mapping[str, Any]) -> bool:
+            wanted, allowed = item.get("allowed_groups"), item.get("allowed", True)
+            if wanted is not None and groups.isdisjoint(wanted):
+                return False
+            return (
+                bool(await self._ask(allowed, f"'allowed' of {path}"))
+                if callable(allowed)
+                else allowed is not False
+            )
+
+        return await rules.permitted(profiles, may_choose), True
 
     def _get_profile(self, slug: str | None, profile_list: list[rules.Profile]) -> rules.Profile:
         """Return the profile with ``slug``; without one, the default.
 
         Raises:
-            ValueError: there is no such profile.
+            OptionsError (a ValueError): there is no such profile.
         """
         try:
             return rules.profile_named(slug, profile_list)
@@ -156,35 +174,39 @@ class ProfileForms(SpawnerConfig):
         return self._render_options_form_dynamically if self.profile_list else ""
 
     async def _render_options_form_dynamically(self, current_spawner: Any = None) -> str:
-        """Return the form for this user and moment; '' if there is nothing to choose."""
-        profiles = await self._permitted(
-            self._get_initialized_profile_list(await self._resolved_profiles())
-        )
-        return self._render_options_form(profiles) if profiles else ""
+        """Return the form for this user and moment; '' if there are no profiles."""
+        profiles, any_profiles = await self._profiles_on_offer()
+        if not profiles:
+            return _alert(_NOTHING_OPEN) if any_profiles else ""
+        await self._match_ahead(profiles)
+        return self._render_options_form(profiles)
 
     def _render_options_form(self, profile_list: list[rules.Profile]) -> str:
-        """Return the form's HTML; goes into JupyterHub's page as it is."""
+        """Return the form's HTML, which JupyterHub puts into its page as it is.
+
+        Templates get two variables: ``profile_list``, normalised, and ``user_options``: what is
+        still valid of the last ones.
+
+        Raises:
+            ConfigurationError: the template fails.
+        """
         profile_list = self._get_initialized_profile_list(profile_list)
         options: dict[str, Any] = {}
         dropped: list[str] = []
-        if isinstance(self.user_options, dict) and self.user_options:
-            options, dropped = rules.still_valid(
-                profile_list,
-                self.user_options,
-                text_limit=self.profile_text_limit,
-                matches=_matches,
-            )
-        environment = _environment(tuple(self.additional_profile_form_template_paths))
-        if self.profile_form_template:
-            template = environment.from_string(self.profile_form_template)
-        else:
-            template = environment.get_template("form.html")
+        if isinstance(self.user_options, dict) and profile_list:
+            options, dropped = self._still_valid(profile_list)
+        paths = tuple(self.additional_profile_form_template_paths)
         try:
-            return template.render(
-                profile_list=profile_list, user_options=options, no_longer_offered=dropped
-            )
-        except jinja2.TemplateError as e:
-            raise ConfigurationError(f"the template of the spawn form: {e}") from e
+            if self.profile_form_template:
+                template = _literal_template(self.profile_form_template, paths)
+            else:
+                template = _environment(paths).get_template("form.html")
+            page = template.render(profile_list=profile_list, user_options=options)
+        except Exception as e:
+            raise ConfigurationError(
+                f"the template of the spawn form: {type(e).__name__}: {e}"
+            ) from e
+        return _alert(_fallback(dropped)) + page if dropped else page
 
     # ---- the answer --------------------------------------------------------------------
 
@@ -192,8 +214,18 @@ class ProfileForms(SpawnerConfig):
     def _options_from_form_default(self) -> Any:
         return self._options_from_form
 
-    def _options_from_form(self, formdata: Mapping[str, Any]) -> dict[str, Any]:
-        """Return ``user_options`` as chosen in the form; nothing is applied here."""
+    def _options_from_form(
+        self, formdata: Mapping[str, Any], spawner: Any = None
+    ) -> dict[str, Any]:
+        """Return ``user_options`` as chosen in a form or query; nothing is checked or applied.
+
+        The hub may ask another server's spawner than the one that will be started, so nothing of
+        the instance is read but its log.
+
+        Args:
+            formdata: name of the field to a list of strings, of which the first counts.
+            spawner: the one that will be started, if the hub says (JupyterHub 5 on).
+        """
         options, ignored = rules.parsed_form(formdata)
         if ignored:
             self.log.warning("Ignoring unknown fields of the spawn form: %s", ", ".join(ignored))
@@ -201,8 +233,7 @@ class ProfileForms(SpawnerConfig):
 
     @default("apply_user_options")
     def _apply_user_options_default(self) -> Any:
-        # Profiles are applied in start(); without this, JupyterHub (5.3 on) warns at each spawn.
-        return lambda spawner, user_options: None
+        return _handled_in_start
 
     # ---- the choice --------------------------------------------------------------------
 
@@ -214,11 +245,11 @@ class ProfileForms(SpawnerConfig):
             ConfigurationError: the list, or an override in it, is wrong.
         """
         self._undo_profile()
-        profiles = await self._permitted(
-            self._get_initialized_profile_list(await self._resolved_profiles())
-        )
+        profiles, any_profiles = await self._profiles_on_offer()
         options = self.user_options if isinstance(self.user_options, dict) else {}
         if not profiles:
+            if any_profiles:
+                raise OptionsError(_NOTHING_OPEN, reason="NoProfileAllowed")
             if options.get("profile"):
                 self.log.warning(
                     "%s asked for profile %r, but there are no profiles",
@@ -226,25 +257,61 @@ class ProfileForms(SpawnerConfig):
                     options["profile"],
                 )
             return
+        await self._match_ahead(profiles)
         if options and self._options_are_stored():
-            options, dropped = rules.still_valid(
-                profiles, options, text_limit=self.profile_text_limit, matches=_matches
-            )
+            options, dropped = self._still_valid(profiles)
             if dropped:
                 self.user_options = options
-                message = f"No longer offered, the default is used: {', '.join(dropped)}"
-                self.log.warning("%s: %s", self._log_name, message)
-                self._feed.add(message)  # type: ignore[attr-defined]
+                self.log.warning("%s: %s", self._log_name, _fallback(dropped))
+                self._feed.add(_fallback(dropped))
         self._validate_user_options(profiles)
         await self._load_profile(options.get("profile"), profiles)
 
     def _options_are_stored(self) -> bool:
         """Whether the hub reuses the last options, as it does for a request without any."""
         request = getattr(self.handler, "request", None)
-        if request is None or not isinstance(getattr(request, "body", None), bytes):
+        if not isinstance(request, HTTPServerRequest):
             return False
-        query = {name for name in request.arguments if name not in ("_xsrf", "next", "for_user")}
-        return not request.body and not query
+        if request.method == "GET":
+            return not set(request.query_arguments) - {"next", "display_name"}
+        try:
+            body = json.loads(request.body) if request.body else None
+        except ValueError:
+            # A submitted form.
+            return False
+        if not body or not isinstance(body, dict):
+            return not body
+        # https://jupyterhub.readthedocs.io/en/stable/reference/rest-api.html
+        if "user_options" in body:
+            return body["user_options"] is None
+        return "display_name" in body
+
+    def _still_valid(self, profile_list: list[rules.Profile]) -> tuple[dict[str, Any], list[str]]:
+        return rules.still_valid(
+            profile_list,
+            self.user_options,
+            text_limit=self.profile_text_limit,
+            matches=self._matches,
+        )
+
+    async def _match_ahead(self, profile_list: list[rules.Profile]) -> None:
+        """Match the texts in ``user_options`` in a thread: a pattern may take long."""
+        pairs: set[tuple[str, str]] = set()
+
+        def note(pattern: str, text: str) -> bool:
+            pairs.add((pattern, text))
+            return True
+
+        if isinstance(self.user_options, dict):
+            rules.still_valid(
+                profile_list, self.user_options, text_limit=self.profile_text_limit, matches=note
+            )
+        self._known_matches = await asyncio.to_thread(_match_all, pairs) if pairs else {}
+
+    def _matches(self, pattern: str, text: str) -> bool | None:
+        pair = (pattern, text)
+        known = self._known_matches
+        return known[pair] if pair in known else _match_all([pair])[pair]
 
     def _validate_user_options(self, profile_list: list[rules.Profile]) -> None:
         """Check ``user_options`` against a normalised list.
@@ -257,101 +324,55 @@ class ProfileForms(SpawnerConfig):
             raise OptionsError(
                 f"The options of a server must be an object, not {type(options).__name__}."
             )
-        self._choices(options, profile_list)
+        if not profile_list:
+            return
+        profile, _ = self._choices(options, profile_list)
+        foreign, unknown = rules.unknown_options(profile, profile_list, options)
+        if foreign:
+            raise OptionsError("; ".join(foreign), reason="InvalidChoice")
+        if unknown:
+            self.log.debug("%s: options of no profile: %s", self._log_name, ", ".join(unknown))
 
     def _choices(
         self, options: Mapping[str, Any], profile_list: list[rules.Profile]
-    ) -> tuple[rules.Profile, list[rules.Choice]]:
-        slug = options.get("profile")
-        if slug is not None and not isinstance(slug, str):
-            raise OptionsError("The profile must be given as a text.", reason="UnknownProfile")
-        profile = self._get_profile(slug, profile_list)
+    ) -> tuple[rules.Profile, list[rules.Selection]]:
+        profile = self._get_profile(options.get("profile"), profile_list)
         try:
             return profile, rules.chosen(
-                profile, options, text_limit=self.profile_text_limit, matches=_matches
+                profile, options, text_limit=self.profile_text_limit, matches=self._matches
             )
         except rules.InvalidChoice as e:
             raise OptionsError(str(e), reason="InvalidChoice") from e
 
     async def _load_profile(self, slug: str | None, profile_list: list[rules.Profile]) -> None:
-        """Apply a profile and the options chosen in it; on an error the spawner stays as it was."""
+        """Apply a profile and the options chosen in it; on an error the spawner stays as it was.
+
+        Args:
+            slug: None for the default profile.
+            profile_list: a normalised list.
+
+        Raises:
+            OptionsError, ConfigurationError: as :meth:`load_user_options`.
+        """
         options = self.user_options if isinstance(self.user_options, dict) else {}
-        profile, choices = self._choices({**options, "profile": slug}, profile_list)
+        profile, selections = self._choices({**options, "profile": slug}, profile_list)
         self._profile_changes = {}
         where = f"profile {profile['slug']!r}"
         try:
-            await self._apply_resolved(profile.get("kubespawner_override") or {}, where)
-            for choice in choices:
-                await self._apply_resolved(
-                    rules.overrides_of(choice), f"{where}, option {choice.option!r}"
-                )
+            await self._resolve_overrides(profile.get("kubespawner_override") or {}, where)
+            for selection in selections:
+                overrides = rules.overrides_of(selection, self._is_expanded)
+                await self._resolve_overrides(overrides, f"{where}, option {selection.option!r}")
         except BaseException:
             self._undo_profile()
             raise
 
-    async def _apply_resolved(self, overrides: Mapping[str, Any], where: str) -> None:
-        for name, value in overrides.items():
-            setting = resolve_name(name)
-            before = getattr(self, setting, _UNSET)
-            try:
-                self._apply_overrides({name: await self._resolved(value)})
-            except (TraitError, TypeError, ValueError, AttributeError) as e:
-                raise ConfigurationError(
-                    f"{where}: the override {name!r} = {value!r} can't be applied: {e}"
-                ) from e
-            changes = self._profile_changes
-            if changes is not None:
-                first = changes.get(setting, (before, None))[0]
-                changes[setting] = (first, copy.copy(getattr(self, setting)))
 
-    async def _resolved(self, value: Any) -> Any:
-        return await resolve(value, self) if callable(value) else value
+_NOTHING_OPEN = "None of the profiles of this hub is open to you; please ask its administrator."
 
-    def _undo_profile(self) -> None:
-        """Give each setting that the last choice changed its value from before.
 
-        Unless something else has changed it since.
-        """
-        changes, self._profile_changes = self._profile_changes or {}, None
-        for name, (before, applied) in reversed(changes.items()):
-            if before is not _UNSET and getattr(self, name, _UNSET) == applied:
-                setattr(self, name, before)
-
-    def _apply_overrides(self, spawner_override: Mapping[str, Any]) -> None:
-        """Override settings; dicts are merged, None in them removes a key.
-
-        Synchronous, since JupyterHub's group overrides call it without awaiting.
-
-        Raises:
-            ConfigurationError: there is no such setting.
-        """
-        for name, value in spawner_override.items():
-            problem = self._what_is_wrong_with_setting(name)
-            if problem:
-                raise ConfigurationError(problem)
-            if callable(value):
-                value = value(self)
-            if inspect.isawaitable(value):
-                if inspect.iscoroutine(value):
-                    value.close()
-                raise ConfigurationError(
-                    f"the override {name!r} is asynchronous, which works in profiles only"
-                )
-            setting = resolve_name(name)
-            current = getattr(self, setting, None)
-            if isinstance(value, dict) and isinstance(current, dict):
-                merged = copy.deepcopy(dict(current))
-                recursive_update(merged, value)
-                value = merged
-            setattr(self, setting, value)
-
-    def _what_is_wrong_with_setting(self, name: Any) -> str | None:
-        """Return None if ``name`` is a setting or attribute that may be overridden."""
-        if not isinstance(name, str):
-            return f"{name!r} is no name of a setting"
-        setting = resolve_name(name)
-        if self.has_trait(setting) or setting in self.__dict__ or hasattr(type(self), setting):
-            return None
-        return f"{name!r} is no setting of {type(self).__name__}" + nearest(
-            name, [*self.trait_names(config=True), *RENAMED]
-        )
+def _fallback(dropped: list[str]) -> str:
+    return (
+        "Your last choice is no longer available, so the default is used instead for: "
+        f"{', '.join(dropped)}."
+    )
