@@ -5,7 +5,6 @@ https://kubernetes.io/docs/tasks/inject-data-application/define-environment-vari
 
 from __future__ import annotations
 
-import base64
 import os
 import re
 import sys
@@ -13,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from .volumes import Reader
+from .fields import FieldError, field_value
+from .volumes import Reader, contents
 
 _REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
 
@@ -23,7 +23,10 @@ class EnvError(Exception):
 
 
 def base_environment() -> dict[str, str]:
-    """Return what an image would bring: the programs of this Python environment, and a language."""
+    """Return what an image would bring: the programs of this Python environment, and a language.
+
+    Nothing else of the environment of the cluster's own process gets into pods.
+    """
     programs = str(Path(sys.executable).parent)
     return {
         "PATH": os.pathsep.join([programs, os.environ.get("PATH", os.defpath)]),
@@ -48,20 +51,19 @@ async def container_environment(
     """Return the variables that the manifest gives to ``container``.
 
     Raises:
-        EnvError: a secret, config map or key is missing.
+        EnvError: a secret, config map, key or field is missing.
     """
     env: dict[str, str] = {}
-    namespace = pod["metadata"]["namespace"]
     for source in container.get("envFrom") or ():
         prefix = source.get("prefix", "")
         for kind, field in (("config_map", "configMapRef"), ("secret", "secretRef")):
             if field in source:
-                data = await _data(kind, source[field], read, namespace)
+                data = await _data(kind, source[field], read)
                 env.update({prefix + key: value for key, value in (data or {}).items()})
     for variable in container.get("env") or ():
         origin = variable.get("valueFrom")
         if origin:
-            value = await _referred(origin, pod, read, pod_ip)
+            value = await _referred(origin, pod, container, read, pod_ip)
             if value is None:
                 continue
         else:
@@ -70,25 +72,27 @@ async def container_environment(
     return env
 
 
-async def _data(
-    kind: str, reference: Mapping[str, Any], read: Reader, namespace: str
-) -> dict[str, str] | None:
+async def _data(kind: str, reference: Mapping[str, Any], read: Reader) -> dict[str, str] | None:
     item = await read(kind, reference["name"])
     if item is None:
         if reference.get("optional"):
             return None
         raise EnvError(f'{kind.replace("_", "")} "{reference["name"]}" not found')
-    data = item.get("data") or {}
-    if kind == "secret":
-        return {key: base64.b64decode(value).decode() for key, value in data.items()}
-    return dict(data)
+    return {key: value.decode(errors="replace") for key, value in contents(kind, item).items()}
 
 
 async def _referred(
-    origin: Mapping[str, Any], pod: Mapping[str, Any], read: Reader, pod_ip: str
+    origin: Mapping[str, Any],
+    pod: Mapping[str, Any],
+    container: Mapping[str, Any],
+    read: Reader,
+    pod_ip: str,
 ) -> str | None:
-    if "fieldRef" in origin:
-        return _field(origin["fieldRef"]["fieldPath"], pod, pod_ip)
+    if "fieldRef" in origin or "resourceFieldRef" in origin:
+        try:
+            return field_value(origin, pod, container, pod_ip)
+        except FieldError as e:
+            raise EnvError(str(e)) from e
     for kind, field, title in (
         ("secret", "secretKeyRef", "Secret"),
         ("config_map", "configMapKeyRef", "ConfigMap"),
@@ -96,25 +100,11 @@ async def _referred(
         if field not in origin:
             continue
         reference = origin[field]
-        namespace = pod["metadata"]["namespace"]
-        data = await _data(kind, reference, read, namespace)
+        data = await _data(kind, reference, read)
         if data is not None and reference["key"] in data:
             return data[reference["key"]]
         if reference.get("optional"):
             return None
-        raise EnvError(
-            f"couldn't find key {reference['key']} in {title} {namespace}/{reference['name']}"
-        )
+        where = f"{pod['metadata']['namespace']}/{reference['name']}"
+        raise EnvError(f"couldn't find key {reference['key']} in {title} {where}")
     return None
-
-
-def _field(path: str, pod: Mapping[str, Any], pod_ip: str) -> str:
-    if path == "status.podIP":
-        return pod_ip
-    keyed = re.fullmatch(r"metadata\.(labels|annotations)\['([^']+)'\]", path)
-    if keyed:
-        return (pod["metadata"].get(keyed[1]) or {}).get(keyed[2], "")
-    value: Any = pod
-    for part in path.split("."):
-        value = value.get(part, "") if isinstance(value, Mapping) else ""
-    return str(value)

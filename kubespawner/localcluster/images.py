@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 
@@ -30,11 +30,26 @@ class Images:
             the reserved domain ``.invalid``.
         present: names that are on the node from the beginning.
         denied: patterns of names whose registry refuses to give them.
+        pull_seconds: how long a pull takes.
+        commands: pattern of names to the command that such an image would start by itself, for
+            containers that have neither command nor arguments.
+        default_command: of images that match none of these.
     """
 
     available: Sequence[str] | None = None
     present: set[str] = field(default_factory=set)
     denied: Sequence[str] = ()
+    pull_seconds: float = 0.0
+    commands: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    # What single-user images start; others are unknown here.
+    default_command: Sequence[str] = ("jupyterhub-singleuser",)
+
+    def command(self, image: str) -> Sequence[str]:
+        """Return what ``image`` starts by itself."""
+        for pattern, command in self.commands.items():
+            if fnmatchcase(image, pattern):
+                return command
+        return self.default_command
 
     def is_present(self, image: str) -> bool:
         return image in self.present
