@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlparse
 
+import aiohttp
 from jupyterhub.proxy import Proxy
 from kubernetes_asyncio.client import ApiException
 from prometheus_client import Counter
@@ -17,9 +18,12 @@ from traitlets import Bool
 
 from ..clients import load_config, shared_client
 from ..config import _checks as checks
+from ..config import check_config_names
 from ..errors import ConfigurationError
 from ..hubplace import hub_namespace
-from ..kube.requests import ApiUnavailable, Deadline, Requests
+from ..kube.informer import Health
+from ..kube.requests import CONCURRENCY, ApiUnavailable, Deadline, Requests, told
+from ..kube.timing import within
 from ..ownership import annotations_of, labels_of, uid_of
 from ..routes import make_endpoint_slice, make_ingress
 from ..slugs import escape_slug
@@ -43,6 +47,9 @@ class KubeIngressProxy(ProxyConfig, Proxy):
     """A JupyterHub proxy whose routes are Ingresses, for any spawner.
 
     Construct inside a running event loop; its watches start there.
+
+    Raises:
+        traitlets.TraitError, ConfigurationError: a setting is wrong, or does not exist.
     """
 
     # The hub neither starts nor stops the ingress controller.
@@ -50,6 +57,7 @@ class KubeIngressProxy(ProxyConfig, Proxy):
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
+        check_config_names(type(self), self.config)
         load_config(
             host=self.k8s_api_host or None,
             ssl_ca_cert=self.k8s_api_ssl_ca_cert or None,
@@ -67,6 +75,8 @@ class KubeIngressProxy(ProxyConfig, Proxy):
         self.ingress_reflector = IngressReflector(**options)
         self.service_reflector = ServiceReflector(**options)
         self.endpoint_reflector = EndpointsReflector(**options)
+        for reflector in self._reflectors:
+            reflector.informer.on_load(self._note_loaded)
         self._requests = Requests(
             request_timeout=lambda: self.k8s_api_request_timeout,
             retry_timeout=lambda: self.k8s_api_request_retry_timeout,
@@ -78,6 +88,8 @@ class KubeIngressProxy(ProxyConfig, Proxy):
             "endpoint_slice", self.discovery_api, self.endpoint_reflector, fixed="addressType"
         )
         self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
+        # Few enough routes at once that none waits long for its requests, its time running.
+        self._slots = asyncio.Semaphore(CONCURRENCY)
         self._told_damaged: set[tuple[str, str]] = set()
         self._class_checked = not self.ingress_class_name
         self.start_watching()
@@ -99,6 +111,12 @@ class KubeIngressProxy(ProxyConfig, Proxy):
         """Begin to watch the routes' objects; nothing for what is watched already."""
         for reflector in self._reflectors:
             reflector.informer.start()
+
+    def _note_loaded(self) -> None:
+        for reflector in self._reflectors:
+            future = reflector.first_load_future
+            if reflector.health is not Health.NEVER_LOADED and not future.done():
+                future.set_result(None)
 
     async def stop(self) -> None:
         """End the watches. The routes stay as they are."""
@@ -188,19 +206,18 @@ class KubeIngressProxy(ProxyConfig, Proxy):
 
     # ---- what the hub calls ------------------------------------------------------------
 
-    @contextmanager
-    def _counted(self, action: str) -> Iterator[None]:
-        try:
-            yield
-        except Exception:
-            ROUTE_FAILURES.labels(action).inc()
-            raise
-
-    def _lock(self, name: str) -> asyncio.Lock:
+    @asynccontextmanager
+    async def _turn(self, action: str, name: str) -> AsyncIterator[Deadline]:
+        """Let calls for one route take turns; count those that fail."""
         lock = self._locks.get(name)
         if lock is None:
             lock = self._locks[name] = asyncio.Lock()
-        return lock
+        try:
+            async with lock, self._slots:
+                yield Deadline.after(self.k8s_api_request_retry_timeout)
+        except Exception:
+            ROUTE_FAILURES.labels(action).inc()
+            raise
 
     async def add_route(self, routespec: str, target: str, data: Mapping[str, Any]) -> None:
         """Create or change the route; known to :meth:`get_all_routes` on return.
@@ -219,17 +236,16 @@ class KubeIngressProxy(ProxyConfig, Proxy):
             ApiUnavailable: no answer within ``k8s_api_request_retry_timeout``.
             TimeoutError: an earlier object of the name does not finish its deletion.
         """
-        with self._counted("add"):
-            slice_, service, ingress = self._manifests(routespec, target, data)
-            name = ingress["metadata"]["name"]
-            async with self._lock(name):
-                await self._put(name, slice_, service, ingress)
+        name = self._name_of(routespec).lower()
+        async with self._turn("add", name) as deadline:
+            manifests = self._manifests(routespec, target, data)
+            # The Ingress comes last: a route that is shown works.
+            kinds = (self._slices, self._services, self._ingresses)
+            await self._put(name, list(zip(kinds, manifests, strict=True)), deadline)
 
     async def _put(
-        self, name: str, slice_: Item | None, service: Item | None, ingress: Item
+        self, name: str, wanted: list[tuple[RouteObjects, Item | None]], deadline: Deadline
     ) -> None:
-        deadline = Deadline.after(self.k8s_api_request_retry_timeout)
-        wanted = [(self._slices, slice_), (self._services, service), (self._ingresses, ingress)]
         steps = []
         for objects, manifest in wanted:
             present = await objects.present(name, deadline)
@@ -241,7 +257,6 @@ class KubeIngressProxy(ProxyConfig, Proxy):
             return
         # First, so that a route that looks complete has none left.
         await self._delete_legacy_endpoints(name, deadline)
-        # The Ingress comes last: a route that is shown works.
         for objects, manifest, present in steps:
             if manifest is not None:
                 await objects.put(manifest, present, deadline)
@@ -271,28 +286,21 @@ class KubeIngressProxy(ProxyConfig, Proxy):
         """Delete the route; absent is fine. :meth:`get_all_routes` lacks it on return.
 
         Raises:
-            ApiException, ApiUnavailable: refused; no answer. What can be deleted is.
+            ApiException, ApiUnavailable: refused; no answer. The route is still there.
         """
         name = self._name_of(routespec).lower()
-        with self._counted("delete"):
-            async with self._lock(name):
-                await self._delete(name)
-
-    async def _delete(self, name: str) -> None:
-        deadline = Deadline.after(self.k8s_api_request_retry_timeout)
-
-        async def delete(objects: RouteObjects) -> bool:
-            return await objects.delete(await objects.present(name, deadline), deadline)
-
-        results = await asyncio.gather(
-            *(delete(objects) for objects in (self._ingresses, self._services, self._slices)),
-            return_exceptions=True,
-        )
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
-        if any(results):
+        async with self._turn("delete", name) as deadline:
+            present = [
+                (objects, await objects.present(name, deadline))
+                for objects in (self._services, self._slices, self._ingresses)
+            ]
+            if all(item is None for _, item in present):
+                return
             await self._delete_legacy_endpoints(name, deadline)
+            # The Ingress goes last: if something can't be deleted, the hub still sees a route
+            # that it does not want, and tries again.
+            for objects, item in present:
+                await objects.delete(item, deadline)
 
     async def get_all_routes(self) -> dict[str, dict[str, Any]]:
         """Return this hub's routes: routespec -> ``{"routespec", "target", "data"}``.
@@ -315,10 +323,12 @@ class KubeIngressProxy(ProxyConfig, Proxy):
         return routes
 
     async def _loaded(self, deadline: Deadline) -> None:
+        """Wait until all objects are known: what is not would be asked for route by route."""
         self.start_watching()
         while True:
             try:
-                await self._ingresses.informer.loaded(deadline.sooner(_TELL_EVERY))
+                for reflector in self._reflectors:
+                    await reflector.informer.loaded(deadline.sooner(_TELL_EVERY))
                 return
             except ApiUnavailable as e:
                 if deadline.expired:
@@ -340,10 +350,9 @@ class KubeIngressProxy(ProxyConfig, Proxy):
             if name != self._name_of(route["routespec"]).lower():
                 raise ValueError(f"the route {route['routespec']} has another name")
         except (KeyError, ValueError) as e:
-            told = (name, ingress["metadata"].get("resourceVersion", ""))
-            if told not in self._told_damaged:
-                self._told_damaged.add(told)
-                why = f"no annotation {e}" if isinstance(e, KeyError) else e
+            why = f"no annotation {e}" if isinstance(e, KeyError) else str(e)
+            if (name, why) not in self._told_damaged:
+                self._told_damaged.add((name, why))
                 self.log.warning("Ingress %s/%s is no route: %s", self.namespace, name, why)
             return None
         return route
@@ -352,10 +361,10 @@ class KubeIngressProxy(ProxyConfig, Proxy):
         """Warn, once, of an IngressClass that does not exist: no controller would serve it."""
         if self._class_checked:
             return
-        self._class_checked = True
         try:
-            await self.networking_api.read_ingress_class(
-                self.ingress_class_name, _request_timeout=self.k8s_api_request_timeout
+            await within(
+                self.networking_api.read_ingress_class(self.ingress_class_name),
+                self.k8s_api_request_timeout,
             )
         except ApiException as e:
             if e.status == 404:
@@ -365,4 +374,8 @@ class KubeIngressProxy(ProxyConfig, Proxy):
                 )
             else:
                 # Usually the Role does not allow it, and need not.
-                self.log.debug("Whether the IngressClass exists is not known: %s", e)
+                self.log.debug("Whether the IngressClass exists is not known: %s", told(e))
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as e:
+            self.log.debug("Whether the IngressClass exists is asked again: %s", told(e))
+            return
+        self._class_checked = True

@@ -131,10 +131,14 @@ class RouteObjects:
         return found
 
     async def present(self, name: str, deadline: Deadline) -> Item | None:
-        """Return the object of this name, foreign ones only if the watch can't tell."""
+        """Return the object of this name; None if there is none, or it is on its way out.
+
+        A foreign one is only seen where the watch, which selects ours, can't be asked.
+        """
         if self.informer.health is Health.FRESH:
             return self.known(self._key(name))
-        return await self._read(name, deadline)
+        item = await self._read(name, deadline)
+        return None if item is None or is_terminating(item) else item
 
     async def _read(self, name: str, deadline: Deadline) -> Item | None:
         return await self._requests.read(
@@ -195,10 +199,20 @@ class RouteObjects:
             await self.delete(present, deadline)
         elif not is_terminating(present):
             return present
-        await self.informer.wait_for(
-            self._key(name), lambda item: item is None or uid_of(item) != uid_of(present), deadline
-        )
+        await self._gone(present, deadline)
         return None
+
+    async def _gone(self, present: Item, deadline: Deadline) -> None:
+        key = self._key(present["metadata"]["name"])
+        try:
+            await self.informer.wait_for(
+                key, lambda item: item is None or uid_of(item) != uid_of(present), deadline
+            )
+        except TimeoutError as e:
+            finalizers = present["metadata"].get("finalizers") or "unknown finalizers"
+            raise TimeoutError(
+                f"{self.kind} {key} is being deleted and does not go; it waits for {finalizers}"
+            ) from e
 
     async def delete(self, item: Item | None, deadline: Deadline) -> bool:
         """Delete ``item`` if it is ours; False if there is nothing to delete (any more)."""

@@ -485,6 +485,32 @@ async def test_a_route_on_its_way_out_is_waited_for_and_made_anew(proxy):
     assert set(await proxy.get_all_routes()) == {"/user/foo/"}
 
 
+async def test_what_holds_up_a_deletion_is_named(make_proxy):
+    proxy = make_proxy(k8s_api_request_retry_timeout=1)
+    await proxy.add_route("/user/foo/", POD, USER)
+    held = {"metadata": {"finalizers": ["example.com/balancer"]}}
+    await proxy.networking_api.patch_namespaced_ingress(NAME, "default", held)
+    await proxy.delete_route("/user/foo/")
+    with pytest.raises(TimeoutError, match=r"example\.com/balancer"):
+        await proxy.add_route("/user/foo/", POD, USER)
+
+
+async def test_a_route_that_can_not_be_deleted_in_full_stays_visible(proxy, cluster, objects):
+    await proxy.add_route("/user/foo/", POD, USER)
+    cluster.server.faults.deny(verb="delete", resource="services")
+    with pytest.raises(ApiException):
+        await proxy.delete_route("/user/foo/")
+    assert set(await proxy.get_all_routes()) == {"/user/foo/"}
+    cluster.server.faults.clear()
+    await proxy.delete_route("/user/foo/")
+    assert await objects(proxy) == {}
+
+
+async def test_a_misspelt_setting_stops_the_hub(make_proxy):
+    with pytest.raises(ConfigurationError, match="did you mean 'ingress_class_name'"):
+        make_proxy(ingress_clas_name="nginx")
+
+
 async def test_a_missing_ingress_class_is_a_warning(make_proxy, caplog):
     proxy = make_proxy(ingress_class_name="ngnix")
     proxy.log = logging.getLogger("test_proxy")
@@ -492,6 +518,20 @@ async def test_a_missing_ingress_class_is_a_warning(make_proxy, caplog):
         await proxy.get_all_routes()
         await proxy.get_all_routes()
     assert caplog.text.count("no such IngressClass") == 1
+
+
+async def test_reflectors_show_the_routes_objects(proxy):
+    await proxy.add_route("/user/foo/", POD, USER)
+    await settled(proxy)
+    key = f"default/{NAME}"
+    for reflector, resources in (
+        (proxy.ingress_reflector, proxy.ingress_reflector.ingresses),
+        (proxy.service_reflector, proxy.service_reflector.services),
+        (proxy.endpoint_reflector, proxy.endpoint_reflector.endpoints),
+    ):
+        await reflector.first_load_future
+        assert set(resources) == {key}
+        assert resources[key]["metadata"]["name"] == NAME
 
 
 async def test_the_documented_role_is_enough(make_proxy, cluster):
