@@ -17,12 +17,21 @@ from kubernetes_asyncio.client import ApiException
 from kubernetes_asyncio.client.models import V1Pod
 
 from .errors import SpawnError
-from .kube.requests import Deadline, Requests
+from .kube.informer import Informer
+from .kube.requests import ApiUnavailable, Deadline, Requests
 from .kube.timing import within
 from .ownership import Owner, described_owner, is_pod_of, is_terminating, spawn_id_of, uid_of
 
 # Beyond the grace period, the kubelet needs a moment to unmount and to confirm.
 GRACE_MARGIN = 10.0
+
+# A request that was sent can't be called back: the API server may still carry it out until its
+# own limit, 60 s by default (--request-timeout):
+# https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/
+LATE_SECONDS = 75.0
+
+# Strong references; a task that nobody refers to may be collected before it has done anything.
+_removals: set[asyncio.Task[None]] = set()
 
 # Waits until the pod `name` with `uid` is gone; returns the last one seen if it is still there
 # at the deadline, else None.
@@ -167,6 +176,39 @@ class PodPlace:
                 return
             uid = uid_of(present)
         await self.delete(uid=uid, grace_seconds=0, deadline=deadline)
+
+    def remove_when_it_appears(self, pods: Informer, spawn_id: str) -> None:
+        """Delete the pod of a spawn that was given up, should its creation take effect later.
+
+        Looks out for ``LATE_SECONDS``, and for pods with this spawn id only.
+
+        Args:
+            pods: the informer in which it would appear.
+        """
+        loop = asyncio.get_running_loop()
+
+        def look(_type: str, _key: str, pod: Mapping[str, Any] | None) -> None:
+            if pod is None or spawn_id_of(pod) != spawn_id or is_terminating(pod):
+                return
+            timer.cancel()
+            unsubscribe()
+            task = loop.create_task(self._remove_late(uid_of(pod)))
+            _removals.add(task)
+            task.add_done_callback(_removals.discard)
+
+        unsubscribe = pods.subscribe(f"{self.namespace}/{self.name}", look)
+        timer = loop.call_later(LATE_SECONDS, unsubscribe)
+
+    async def _remove_late(self, uid: str) -> None:
+        self.log.warning(
+            "Pod %s/%s was created after its spawn had been given up; deleting it",
+            self.namespace,
+            self.name,
+        )
+        try:
+            await self.delete(uid=uid, grace_seconds=0)
+        except (ApiException, ApiUnavailable) as e:
+            self.log.error("Could not delete pod %s/%s: %s", self.namespace, self.name, e)
 
 
 async def shielded(work: Awaitable[Any], seconds: float) -> None:

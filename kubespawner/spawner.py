@@ -256,7 +256,10 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
         ):
             return
         self._unresolved = spawn.id
-        remove = self._place().remove(
+        place = self._place()
+        if not spawn.uid:
+            place.remove_when_it_appears(self._pods(), spawn.id)
+        remove = place.remove(
             spawn_id=spawn.id, uid=spawn.uid, deadline=Deadline.after(_CLEANUP_SECONDS)
         )
         try:

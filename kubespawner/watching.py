@@ -35,6 +35,9 @@ class Watching(SpawnerConfig):
     log: Any
     api: Any
     pod_name: str
+    # The start under way, if any, and what it knows.
+    _start_future: asyncio.Future[str] | None = None
+    _current_spawn: Any = None
 
     # Shared by all spawners of the process, subclasses included.
     reflectors: ClassVar[dict[tuple[Any, ...], Any]] = {}
@@ -136,16 +139,23 @@ class Watching(SpawnerConfig):
             replace: make and start a new one, and stop the old.
 
         Raises:
-            ApiUnavailable: the first list did not succeed within ``start_timeout``.
+            ApiUnavailable: the first list did not succeed within what is left of the start under
+                way; without one, within ``start_timeout``.
         """
         old = self._registered(kind) if replace else None
         reflector, is_new = self._make_reflector(kind, reflector_class, replace, kwargs)
         if is_new:
             reflector.informer.start()
-        await reflector.informer.loaded(Deadline.after(self.start_timeout))
+        await reflector.informer.loaded(self._start_deadline())
         if old is not None:
             await old.stop()
         return reflector
+
+    def _start_deadline(self) -> Deadline:
+        future, spawn = self._start_future, self._current_spawn
+        if spawn is not None and future is not None and not future.done():
+            return spawn.deadline
+        return Deadline.after(self.start_timeout)
 
     async def _start_watching_pods(self, replace: bool = False) -> Any:
         """Return the pod reflector, started and loaded."""
