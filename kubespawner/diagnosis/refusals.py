@@ -26,8 +26,8 @@ _RBAC = re.compile(
     r'(?: in the namespace "(?P<namespace>[^"]+)"| at the cluster scope)?'
 )
 _LIMIT_RANGE = re.compile(
-    r"(?P<bound>maximum|minimum) (?P<what>[\w./-]+) usage per (?P<per>\w+) is (?P<limit>[\w.]+)"
-    r"(?:, but (?:limit|request) is (?P<given>[\w.]+)|\. +No (?P<no>limit|request) is specified)?"
+    r"(?P<bound>maximum|minimum) (?P<what>[\w./-]+) usage per (?P<per>\w+) is (?P<limit>[\w.]*\w)"
+    r"(?:, but (?:limit|request) is (?P<given>[\w.]*\w)|\. +No (?:limit|request) is specified)?"
 )
 _LIMIT_RATIO = re.compile(r"max limit to request ratio per (?:\w+) is")
 _POD_SECURITY = re.compile(r'violates PodSecurity "(?P<level>[^"]+)": (?P<what>.*)', re.DOTALL)
