@@ -90,16 +90,22 @@ class Cluster:
                 self._down()
         with self.progress.step("Prepare certificates, the network and the control groups"):
             self._prepare(fingerprint)
-        for part in commands.parts(self.layout, found):
-            if not (self.processes.current(part) and self.processes.healthy(part)):
-                with self.progress.step(f"Start {part.name}"):
-                    self.processes.start(part)
-                    self.processes.await_ready(part)
-            if part.name == "containerd":
+        for wave in commands.waves(self.layout, found):
+            due = [part for part in wave if not self._good(part)]
+            if due:
+                with self.progress.step(f"Start {', '.join(part.name for part in due)}"):
+                    for part in due:
+                        self.processes.start(part)
+                    for part in due:
+                        self.processes.await_ready(part)
+            if any(part.name == "containerd" for part in wave):
                 # The kubelet starts no pod without the pause image.
                 self._import(images.small_images())
         with self.progress.step("Install DNS and the storage class; wait for the node"):
             addons.install(self.layout)
+
+    def _good(self, part: commands.Part) -> bool:
+        return self.processes.current(part) and self.processes.healthy(part)
 
     def _prepare(self, fingerprint: str) -> None:
         layout = self.layout
@@ -157,15 +163,15 @@ class Cluster:
         leftovers.remove_containers(layout)
         was_running = self.processes.pid("containerd") is not None
         self.processes.stop("containerd")
+        if was_running:
+            self._clean.touch()
         # A shim that was being started when its container was looked for.
         kill(leftovers.shim_pids(layout), grace=1)
         leftovers.unmount([layout.state, layout.run, layout.containerd_root])
         leftovers.remove_cgroups()
         network.restore(layout)
-        leftovers.remove_files(layout, network.before(layout).get("pod_logs"))
+        leftovers.remove_files(layout, network.before(layout))
         layout.kubeconfig.unlink(missing_ok=True)
-        if was_running:
-            self._clean.touch()
 
     def status(self) -> list[PartStatus]:
         """Every part, in the order of starting."""

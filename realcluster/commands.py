@@ -122,6 +122,9 @@ def kubelet_config(layout: Layout) -> dict[str, Any]:
         "makeIPTablesUtilChains": True,
         "serializeImagePulls": False,
         "registerNode": True,
+        # Look often, so that a fresh node takes pods at once; write only when something changed.
+        "nodeStatusUpdateFrequency": "2s",
+        "nodeStatusReportFrequency": "5m",
     }
 
 
@@ -308,20 +311,22 @@ def _module(name: str) -> Callable[[Layout, Binaries], Part]:
     return part
 
 
-def parts(layout: Layout, binaries: Binaries) -> list[Part]:
+#: Parts of one wave start at the same time, when those of the waves before are ready.
+_WAVES: tuple[tuple[Callable[[Layout, Binaries], Part], ...], ...] = (
+    (etcd, containerd),
+    (apiserver,),
+    (controller_manager, scheduler, kubelet, proxy, _module("dns"), _module("provisioner")),
+)
+
+
+def waves(layout: Layout, binaries: Binaries) -> list[list[Part]]:
     """All parts in the order of starting; they are stopped in the opposite one."""
-    makers = (
-        etcd,
-        apiserver,
-        controller_manager,
-        scheduler,
-        containerd,
-        kubelet,
-        proxy,
-        _module("dns"),
-        _module("provisioner"),
-    )
-    return [maker(layout, binaries) for maker in makers]
+    return [[maker(layout, binaries) for maker in wave] for wave in _WAVES]
+
+
+def parts(layout: Layout, binaries: Binaries) -> list[Part]:
+    """All parts in one list, in the order of starting."""
+    return [part for wave in waves(layout, binaries) for part in wave]
 
 
 def fingerprint(layout: Layout, binaries: Binaries) -> str:

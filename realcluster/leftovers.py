@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from . import settings as s
 from .processes import kill, wait_until
@@ -122,26 +123,25 @@ def remove_tree(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def remove_files(layout: Layout, pod_logs_before: list[str] | None) -> None:
-    """Remove all state, and the pod logs that the kubelet keeps at fixed paths.
+def remove_files(layout: Layout, before: dict[str, Any]) -> None:
+    """Remove all state, also what the parts keep at fixed paths.
 
-    ``pod_logs_before`` lists ``/var/log/pods`` as it was before the cluster, None for absent.
+    ``before`` is what :func:`network.remember` wrote down: folders that were absent go as a
+    whole, from the others only what is surely ours.
     """
+    absent = set(before.get("absent", ()))
+    for name in s.FIXED_FOLDERS:
+        if name in absent:
+            remove_tree(Path(name))
+    for path in Path("/var/log/pods").glob("*"):
+        if "pod_logs" in before and path.name not in before["pod_logs"]:
+            remove_tree(path)
+    for link in Path("/var/log/containers").glob("*"):
+        if link.is_symlink() and not link.exists():
+            link.unlink()
+    for file in Path("/var/lib/cni/results").glob("*"):
+        # The plugins' notes name the pod's network namespace, which lies in our directory.
+        if f"{layout.run}/" in file.read_text(errors="replace").replace("\\/", "/"):
+            file.unlink()
     for folder in (layout.state, layout.run):
         remove_tree(folder)
-    pods = Path("/var/log/pods")
-    if pods.exists():
-        for path in pods.iterdir():
-            if path.name not in (pod_logs_before or ()):
-                shutil.rmtree(path)
-        if pod_logs_before is None:
-            pods.rmdir()
-    links = Path("/var/log/containers")
-    if links.exists():
-        for link in links.iterdir():
-            if link.is_symlink() and not link.exists():
-                link.unlink()
-        if not any(links.iterdir()) and pod_logs_before is None:
-            links.rmdir()
-    for file in Path("/var/lib/cni/results").glob(f"{s.NETWORK}-*"):
-        file.unlink()

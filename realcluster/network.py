@@ -73,9 +73,15 @@ def remember(layout: Layout) -> None:
         name: _sysctl(name).read_text().strip() for name in s.SYSCTLS if _sysctl(name).exists()
     }
     found = {table: sorted(chains(output([f"{table}-save"], check=False))) for table in _TABLES}
-    pods = Path("/var/log/pods")
-    logs = sorted(path.name for path in pods.iterdir()) if pods.exists() else None
-    file.write_text(json.dumps({"sysctls": values, "chains": found, "pod_logs": logs}, indent=1))
+    folders = [name for name in s.FIXED_FOLDERS if not Path(name).exists()]
+    logs = Path("/var/log/pods")
+    known = {
+        "sysctls": values,
+        "chains": found,
+        "absent": folders,
+        "pod_logs": sorted(path.name for path in logs.iterdir()) if logs.exists() else [],
+    }
+    file.write_text(json.dumps(known, indent=1))
 
 
 def before(layout: Layout) -> dict:

@@ -85,6 +85,15 @@ SYSCTLS: Mapping[str, str | None] = {
     "kernel.keys.root_maxbytes": None,
 }
 
+#: Directories that the parts make at paths which no flag changes.
+FIXED_FOLDERS = (
+    "/var/lib/cni",
+    "/var/lib/kubelet",
+    "/var/log/pods",
+    "/var/log/containers",
+    "/run/containerd",
+)
+
 
 @dataclass(frozen=True)
 class Layout:
