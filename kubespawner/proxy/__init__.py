@@ -1,6 +1,6 @@
 """JupyterHub's routes as Ingresses: a proxy without a process of its own.
 
-    c.JupyterHub.proxy_class = "kubespawner.proxy:KubeIngressProxy"
+    c.JupyterHub.proxy_class = "kubespawner.proxy.KubeIngressProxy"
 
 Each route is an Ingress, and where needed a Service and an EndpointSlice of the same name; the
 cluster's ingress controller does the rest.

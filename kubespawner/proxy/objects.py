@@ -81,22 +81,27 @@ class RouteObjects:
         self._namespace = namespace
         self._is_ours = is_ours
         self._fixed = fixed
-        # What we wrote and the watch has not shown yet; and UIDs of what we deleted.
+        # What we wrote, and what we deleted as it was last, until the watch shows it.
         self._written: dict[str, Item] = {}
-        self._deleted: dict[str, str] = {}
+        self._deleted: dict[str, Item] = {}
         informer.subscribe_all(self._seen)
         informer.on_load(self._forget_passed)
 
     # ---- knowing -----------------------------------------------------------------------
 
     def _seen(self, event: str, key: str, item: Item | None) -> None:
-        if event == "DELETED":
-            self._deleted.pop(key, None)
+        deleted = self._deleted.get(key)
+        # An earlier object of the name may have been deleted before; the watch comes to that first.
+        if event == "DELETED" and deleted and _version(deleted) < self._passed:
+            del self._deleted[key]
         self._forget_passed()
 
+    @property
+    def _passed(self) -> int:
+        return as_int(self.informer.resource_version)
+
     def _forget_passed(self) -> None:
-        passed = as_int(self.informer.resource_version)
-        for key in [k for k, item in self._written.items() if _version(item) <= passed]:
+        for key in [k for k, item in self._written.items() if _version(item) <= self._passed]:
             del self._written[key]
 
     def _key(self, name: str) -> str:
@@ -105,7 +110,10 @@ class RouteObjects:
     def known(self, key: str) -> Item | None:
         """Return the object ``namespace/name`` as far as known; None: none, or on its way out."""
         item = self._written.get(key) or self.informer.get(key)
-        if item is None or is_terminating(item) or self._deleted.get(key) == uid_of(item):
+        if item is None or is_terminating(item):
+            return None
+        deleted = self._deleted.get(key)
+        if deleted and (uid_of(item) == uid_of(deleted) or _version(item) < _version(deleted)):
             return None
         return item
 
@@ -218,17 +226,17 @@ class RouteObjects:
         """Delete ``item`` if it is ours; False if there is nothing to delete (any more)."""
         if item is None or not self._is_ours(item):
             return False
-        name, uid = item["metadata"]["name"], uid_of(item)
+        name = item["metadata"]["name"]
         deleted = await self._requests.delete(
             self._api,
             self.kind,
             name,
             self._namespace,
-            uid=uid,
+            uid=uid_of(item),
             grace_seconds=0,
             deadline=deadline,
         )
         key = self._key(name)
         self._written.pop(key, None)
-        self._deleted[key] = uid
+        self._deleted[key] = item
         return deleted

@@ -6,8 +6,9 @@ import pytest
 from traitlets import TraitError
 from traitlets.config import Config
 
+from kubespawner.kube.informer import Health
 from kubespawner.proxy import KubeIngressProxy
-from kubespawner.proxy.objects import difference
+from kubespawner.proxy.objects import RouteObjects, difference
 from kubespawner.proxy.settings import ProxyConfig
 
 
@@ -115,3 +116,74 @@ async def test_a_mistake_in_the_configuration_stops_the_hub_before_it_asks_the_c
 )
 def test_only_what_differs_is_written(wanted, present, patch):
     assert difference(wanted, present) == patch
+
+
+# ---- ahead of the watch ----------------------------------------------------------------
+
+
+class Watch:
+    """An informer whose events are told by hand, and requests that are answered at once."""
+
+    health = Health.FRESH
+    resource_version = "1"
+
+    def __init__(self):
+        self.items = {}
+        self.version = 1
+
+    def subscribe_all(self, listener):
+        self.listener = listener
+
+    def on_load(self, listener):
+        pass
+
+    def get(self, key):
+        return self.items.get(key)
+
+    def keys(self):
+        return list(self.items)
+
+    def show(self, event, version, item):
+        self.resource_version = str(version)
+        if event == "DELETED":
+            self.items.pop("ns/x", None)
+        else:
+            self.items["ns/x"] = item
+        self.listener(event, "ns/x", None if event == "DELETED" else item)
+
+    async def create(self, api, kind, manifest, namespace, *, deadline):
+        self.version += 1
+        meta = {"name": "x", "uid": f"u{self.version}", "resourceVersion": str(self.version)}
+        return {"metadata": meta}
+
+    async def delete(self, *args, **kwargs):
+        self.version += 1
+        return True
+
+
+async def test_a_watch_that_lags_brings_back_nothing_that_was_deleted():
+    watch = Watch()
+    objects = RouteObjects("service", None, watch, watch, "ns", lambda item: True)
+    manifest = {"metadata": {"name": "x"}}
+    made = []
+    for _ in range(2):
+        await objects.put(manifest, None, None)
+        made.append(objects.known("ns/x"))
+        await objects.delete(made[-1], None)
+        assert objects.known("ns/x") is None
+    first, second = made
+    for event, version, item in [
+        ("ADDED", 2, first),
+        ("DELETED", 3, first),
+        ("ADDED", 4, second),
+        ("DELETED", 5, second),
+    ]:
+        watch.show(event, version, item)
+        assert objects.known("ns/x") is None, (event, version)
+        assert await objects.all("", None) == []
+    # And what somebody else makes after that is seen.
+    other = {"metadata": {"name": "x", "uid": "o", "resourceVersion": "6"}}
+    watch.show("ADDED", 6, other)
+    assert objects.known("ns/x") == other
+    assert not objects._deleted
+    assert not objects._written
