@@ -11,8 +11,9 @@ from typing import Any
 
 from kubernetes_asyncio.client import ApiException
 
+from .checks import check_name
 from .companions import Companions
-from .errors import SpawnError
+from .errors import ConfigurationError, SpawnError
 from .kube.informer import Informer
 from .kube.requests import Deadline
 from .objects import make_namespace
@@ -26,11 +27,16 @@ class Namespaces(Companions):
         """Create the user's namespace, only with ``enable_user_namespaces``; present is fine.
 
         Raises:
+            ConfigurationError: its name can't be one.
             SpawnError: an earlier namespace of that name does not finish its deletion.
             ApiException: the API server refuses, and the namespace can't be read either.
         """
         if not self.enable_user_namespaces:
             return
+        template = self.user_namespace_template
+        problem = check_name("namespace", self.namespace, "user_namespace_template", template)
+        if problem:
+            raise ConfigurationError(problem, reason="InvalidManifest")
         deadline = (deadline or Deadline.after(self.start_timeout)).sooner(
             self.k8s_api_request_retry_timeout
         )

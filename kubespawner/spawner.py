@@ -182,10 +182,18 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
             await self._follow_events(spawn)
         if self.storage_pvc_ensure:
             spawn.enter("claim")
+            await self._choose_claim()
+        spawn.enter("manifest")
+        manifest = await self.get_pod_manifest()
+        if not self.modify_pod_hook:
+            # Before a claim is made for it; what a hook may still put right is checked after it.
+            self._check_manifest(manifest)
+        if self.storage_pvc_ensure:
+            spawn.enter("claim")
             await self._ensure_claim(spawn.deadline)
             spawn.waits_for_claim(self.pvc_name)
         spawn.enter("manifest")
-        manifest = await self._modified_manifest(spawn)
+        manifest = await self._modified_manifest(manifest, spawn)
         spawn.enter("create")
         pod = await self._create_pod(spawn, manifest)
         spawn.enter("companions")
@@ -212,8 +220,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
         if self._internal_tls and names != (self.namespace, self.dns_name):
             await self._remake_certificates()
 
-    async def _modified_manifest(self, spawn: Spawn) -> Any:
-        manifest = await self.get_pod_manifest()
+    async def _modified_manifest(self, manifest: Any, spawn: Spawn) -> Any:
         if self.modify_pod_hook:
             modified = await resolve(self.modify_pod_hook(self, manifest))
             manifest = self._checked_hook_result(modified, manifest)

@@ -11,6 +11,7 @@ from typing import Any
 from kubernetes_asyncio.client import ApiException
 
 from . import naming
+from .checks import check_name
 from .claims import KIND, ClaimBook, ClaimPlace
 from .companions import Companions
 from .errors import ConfigurationError
@@ -113,19 +114,26 @@ class Storage(Companions):
 
     # ---- having it ---------------------------------------------------------------------
 
-    async def _ensure_claim(self, deadline: Deadline) -> None:
-        """Make sure that the server's claim exists and is fit to be mounted."""
+    async def _choose_claim(self) -> None:
+        """Settle which claim the server gets, without creating anything.
+
+        Raises:
+            ConfigurationError: its size is not said, or its name can't be one.
+        """
         self._select_claim()
-        known_uid: str | None = None
-        if self._pvc_exists:
-            known_uid = self._claim_book.uid_in(self.namespace)
-        else:
-            await self._find_legacy_claim()
         if self.storage_capacity is None:
             raise ConfigurationError(
                 "KubeSpawner.storage_pvc_ensure is on, but KubeSpawner.storage_capacity is None; "
                 "set it to the size of a claim, such as '10Gi'."
             )
+        problem = check_name("claim", self.pvc_name, "pvc_name_template", self.pvc_name_template)
+        if problem:
+            raise ConfigurationError(problem, reason="InvalidManifest")
+        await self._find_legacy_claim()
+
+    async def _ensure_claim(self, deadline: Deadline) -> None:
+        """Make sure that the chosen claim exists and is fit to be mounted."""
+        known_uid = self._claim_book.uid_in(self.namespace) if self._pvc_exists else None
         uid = await self._claim_place().ensure(
             self.get_pvc_manifest(),
             known_uid=known_uid,

@@ -42,6 +42,7 @@ class Stage:
         self.server = ApiServer(**server)
         self.created: list[dict[str, Any]] = []
         self.requests: list[tuple[str, str, str]] = []
+        self._valid: set[str] = set()
 
     async def start(self) -> None:
         await self.server.start()
@@ -226,7 +227,11 @@ class Stage:
         async with self.starting(spawner):
             objects = await self.reach()
         for manifest in self.created:
-            assert_valid(manifest)
+            # The three ways to give a setting lead to the same manifests.
+            content = json.dumps(settled(manifest), sort_keys=True)
+            if content not in self._valid:
+                assert_valid(manifest)
+                self._valid.add(content)
         await self.clear()
         return objects
 

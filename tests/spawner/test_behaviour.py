@@ -98,7 +98,11 @@ async def names_in_certificate(stage, directory, **settings):
     Certipy(store_dir=str(directory), remove_existing=True).create_ca("notebooks-ca")
     spawner.internal_trust_bundles = {"notebooks-ca": str(directory / "x"), "hub-ca": ""}
     paths = await spawner.create_certs()
-    certificate = x509.load_pem_x509_certificate(Path(paths["certfile"]).read_bytes())
+    return names_in(Path(paths["certfile"]))
+
+
+def names_in(path):
+    certificate = x509.load_pem_x509_certificate(path.read_bytes())
     names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return set(names.get_values_for_type(x509.DNSName))
 
