@@ -19,6 +19,7 @@ from kubespawner.localcluster.apiserver import ApiServer
 from kubespawner.localcluster.faults import Fault
 from kubespawner.proxy import KubeIngressProxy
 from kubespawner.proxy.ingress import ROUTE_FAILURES
+from tests.support.schemas import assert_valid
 
 from .conftest import eventually
 
@@ -187,6 +188,21 @@ async def test_a_route_changes_from_each_kind_of_target_to_each(
         )
     if "slice" in expected:
         assert found["slice", NAME]["addressType"] == ("IPv6" if "fd00" in target else "IPv4")
+
+
+@pytest.mark.parametrize("target", [POD, "https://[fd00::1]", ALIAS, OWN])
+async def test_manifests_are_valid_in_every_version_of_kubernetes(make_proxy, target):
+    proxy = make_proxy(
+        reuse_existing_services=True,
+        ingress_class_name="nginx",
+        ingress_specifications=[{"host": "*.example.com", "tlsSecret": "tls"}],
+    )
+    versions = ("discovery.k8s.io/v1", "v1", "networking.k8s.io/v1")
+    for version, manifest in zip(
+        versions, proxy._manifests("a.example.com/", target, USER), strict=True
+    ):
+        if manifest is not None:
+            assert_valid({"apiVersion": version, **manifest})
 
 
 async def test_target_without_port_uses_the_schemes(proxy, objects):
