@@ -1,4 +1,4 @@
-"""``python -m realcluster up | down | status | stop``."""
+"""``python -m realcluster up | down | status | kubeconfig | stop``."""
 
 from __future__ import annotations
 
@@ -77,6 +77,17 @@ def stop(cluster: Cluster, parts: tuple[str, ...]) -> None:
         cluster.stop(list(parts))
     except StepFailed as error:
         _report(cluster, error)
+
+
+@main.command()
+@click.pass_obj
+def kubeconfig(cluster: Cluster) -> None:
+    """Print the path of the kubeconfig; exits with 1 while there is none."""
+    path = cluster.layout.kubeconfig
+    if not path.exists():
+        click.echo("No cluster is up: run `python -m realcluster up`.", err=True)
+        sys.exit(1)
+    click.echo(path)
 
 
 @main.command()

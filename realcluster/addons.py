@@ -92,7 +92,7 @@ async def _until_node_is_ready(api: Api, seconds: float) -> None:
 
 
 async def _install(layout: Layout, seconds: float) -> None:
-    async with Api(layout.kubeconfig) as api:
+    async with Api(layout.admin) as api:
         for collection, manifest in manifests():
             await api.ensure(collection, manifest)
         await _until_node_is_ready(api, seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -46,7 +47,11 @@ class Cluster:
         """One ``up`` or ``down`` at a time; another waits for the first."""
         self.layout.cache.mkdir(parents=True, exist_ok=True)
         with (self.layout.cache / "lock").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                self.progress.say("Another up or down is at work; waiting for it.")
+                fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
     def up(self, *, singleuser: bool = True) -> None:
@@ -59,7 +64,10 @@ class Cluster:
         """
         host.check()
         with self._alone():
-            missing = host.missing_packages(s.RUN_PACKAGES)
+            self._sweep()
+            # Debian's kubectl is as old as the cluster; one that is there will do.
+            client = () if shutil.which("kubectl") else ("kubernetes-client",)
+            missing = host.missing_packages([*s.RUN_PACKAGES, *client])
             if missing:
                 with self.progress.step(f"Install the packages {', '.join(missing)}"):
                     host.install(missing, self.layout.logs / "packages.log")
@@ -77,6 +85,12 @@ class Cluster:
                         self._down()
                     self.progress.current = step
                 raise
+
+    def _sweep(self) -> None:
+        """Remove the work directories of builds that were killed."""
+        for work in self.layout.cache.glob("building-*"):
+            leftovers.unmount([work])
+            leftovers.remove_tree(work)
 
     def _running(self) -> bool:
         parts = commands.parts(self.layout, Binaries())
@@ -103,6 +117,8 @@ class Cluster:
                 self._import(images.small_images())
         with self.progress.step("Install DNS and the storage class; wait for the node"):
             addons.install(self.layout)
+            for part in commands.parts(self.layout, found):
+                self.processes.await_ready(part)
 
     def _good(self, part: commands.Part) -> bool:
         return self.processes.current(part) and self.processes.healthy(part)

@@ -25,8 +25,8 @@ class Binaries:
 class Part:
     """One process of the cluster.
 
-    ``ready`` is an https or http URL that answers 200, or a socket path, or None where the
-    process counts as ready while it runs.
+    ``ready`` is an https or http URL that answers 200, a tcp URL or a socket's path that takes
+    connections, or None where the process counts as ready while it runs.
     """
 
     name: str
@@ -304,18 +304,23 @@ def proxy(layout: Layout, binaries: Binaries) -> Part:
     )
 
 
-def _module(name: str) -> Callable[[Layout, Binaries], Part]:
-    def part(layout: Layout, binaries: Binaries) -> Part:
-        return Part(name, (sys.executable, "-m", f"realcluster.{name}", str(layout.cache)))
+def _module(name: str, layout: Layout) -> tuple[str, ...]:
+    return (sys.executable, "-m", f"realcluster.{name}", str(layout.cache))
 
-    return part
+
+def dns(layout: Layout, binaries: Binaries) -> Part:
+    return Part("dns", _module("dns", layout), ready=f"tcp://{s.GATEWAY}:{s.DNS_PORT}")
+
+
+def provisioner(layout: Layout, binaries: Binaries) -> Part:
+    return Part("provisioner", _module("provisioner", layout))
 
 
 #: Parts of one wave start at the same time, when those of the waves before are ready.
 _WAVES: tuple[tuple[Callable[[Layout, Binaries], Part], ...], ...] = (
     (etcd, containerd),
     (apiserver,),
-    (controller_manager, scheduler, kubelet, proxy, _module("dns"), _module("provisioner")),
+    (controller_manager, scheduler, kubelet, proxy, dns, provisioner),
 )
 
 

@@ -242,7 +242,7 @@ async def serve(layout: Layout, servers: list[str]) -> None:
     await server.listen(s.GATEWAY, s.DNS_PORT)
     seen: dict[str, dict[str, Object]] = {"services": {}, "endpoints": {}}
 
-    async with Api(layout.kubeconfig) as api:
+    async with Api(layout.admin) as api:
 
         async def keep(kind: str) -> None:
             async def changed(items: dict[str, Object]) -> None:

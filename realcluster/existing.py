@@ -10,7 +10,7 @@ from pathlib import Path
 from . import host, images
 from . import settings as s
 from .settings import Layout
-from .steps import Progress, output, run, succeeds
+from .steps import Progress, Refused, output, run, succeeds
 
 NAME = "kubespawner"
 _K3S_CONFIG = Path("/etc/rancher/k3s/k3s.yaml")
@@ -101,8 +101,8 @@ def find(say: Callable[[str], None] = print) -> Tool | None:
 def up(tool: Tool, layout: Layout, progress: Progress, *, singleuser: bool) -> None:
     """Create the tool's cluster where it is missing, write the kubeconfig, load the images.
 
-    Raises :class:`StepFailed` where a step failed, :class:`Refused` where the images can't be
-    built on this machine.
+    Where the images can't be built it says so and goes on. Raises :class:`StepFailed` where a
+    step failed.
     """
     log = layout.logs / f"{tool.name}.log"
     if not tool.exists():
@@ -111,7 +111,11 @@ def up(tool: Tool, layout: Layout, progress: Progress, *, singleuser: bool) -> N
     layout.cache.mkdir(parents=True, exist_ok=True)
     layout.kubeconfig.touch(mode=0o600)
     layout.kubeconfig.write_text(output(tool.kubeconfig))
-    host.check()
+    try:
+        host.check()
+    except Refused as error:
+        progress.say(f"The test images are left out. {error}")
+        return
     missing = host.missing_packages(("gcc", "libc6-dev", "debootstrap"))
     if missing:
         with progress.step(f"Install the packages {', '.join(missing)}"):

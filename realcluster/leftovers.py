@@ -12,7 +12,7 @@ from typing import Any
 from . import settings as s
 from .processes import kill, wait_until
 from .settings import Layout
-from .steps import StepFailed, output
+from .steps import Refused, StepFailed, output
 
 _CGROUPS = Path("/sys/fs/cgroup")
 
@@ -43,7 +43,13 @@ def make_cgroups() -> None:
             for name in ("cpuset.cpus", "cpuset.mems"):
                 (path / name).write_text((path.parent / name).read_text())
     if (_CGROUPS / "cgroup.subtree_control").exists():
-        (_CGROUPS / "cgroup.subtree_control").write_text("+cpu +cpuset +memory +pids")
+        try:
+            (_CGROUPS / "cgroup.subtree_control").write_text("+cpu +cpuset +memory +pids")
+        except OSError as error:
+            raise Refused(
+                f"The machine's cgroups can't be divided between pods ({error}): inside a "
+                "container, run the cluster on the machine itself."
+            ) from error
 
 
 def container_pids() -> set[int]:

@@ -147,8 +147,15 @@ def kubeconfig(ca: bytes, user: dict[str, str], *, name: str = "kubespawner") ->
 def ensure(layout: Layout) -> None:
     """Make all certificates and kubeconfigs, unless a complete set is there already."""
     complete = layout.pki / "complete"
-    if complete.exists() and layout.kubeconfig.exists():
-        return
+    if not complete.exists():
+        _make_all(layout)
+        layout.kubeconfig.unlink(missing_ok=True)
+        complete.touch()
+    if not layout.kubeconfig.exists():
+        _write(layout.kubeconfig, layout.admin.read_bytes(), secret=True)
+
+
+def _make_all(layout: Layout) -> None:
     layout.pki.mkdir(parents=True, exist_ok=True, mode=0o700)
     authority = Authority(layout.pki)
     for file, (common, organisation, names) in CERTIFICATES.items():
@@ -170,5 +177,4 @@ def ensure(layout: Layout) -> None:
         text = json.dumps(kubeconfig(ca, user), indent=1).encode()
         _write(layout.config / f"{client}.kubeconfig", text, secret=True)
     admin = json.dumps(kubeconfig(ca, {"token": token}), indent=1).encode()
-    _write(layout.kubeconfig, admin, secret=True)
-    complete.touch()
+    _write(layout.admin, admin, secret=True)

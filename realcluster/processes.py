@@ -12,6 +12,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import ssl
 import subprocess
 import time
@@ -19,6 +20,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 from .commands import Part
 from .settings import Layout, digest
@@ -49,6 +51,17 @@ def wait_until(condition: Callable[[], bool], seconds: float) -> bool:
 
 def _all_gone(processes: dict[int, str | None]) -> bool:
     return not any(start_time(pid) == began for pid, began in processes.items())
+
+
+def connects(family: socket.AddressFamily, address: Any) -> bool:
+    """Whether somebody takes connections at an address."""
+    with socket.socket(family, socket.SOCK_STREAM) as client:
+        client.settimeout(5)
+        try:
+            client.connect(address)
+        except OSError:
+            return False
+    return True
 
 
 def kill(pids: Iterable[int], *, grace: float = 10) -> None:
@@ -134,9 +147,14 @@ class Processes:
         """Whether the part runs and says that it is ready."""
         if self.pid(part.name) is None:
             return False
+        if part.ready is None:
+            return True
         if isinstance(part.ready, Path):
-            return part.ready.is_socket()
-        return part.ready is None or self._answers(part.ready)
+            return connects(socket.AF_UNIX, str(part.ready))
+        if part.ready.startswith("tcp://"):
+            host, _, port = part.ready.removeprefix("tcp://").partition(":")
+            return connects(socket.AF_INET, (host, int(port)))
+        return self._answers(part.ready)
 
     def _answers(self, url: str) -> bool:
         context = None

@@ -124,7 +124,7 @@ class Provisioner:
 
 async def serve(layout: Layout) -> None:
     """Provision for ever."""
-    async with Api(layout.kubeconfig) as api:
+    async with Api(layout.admin) as api:
         provisioner = Provisioner(api, layout.volumes)
         await asyncio.gather(
             api.follow("/apis/storage.k8s.io/v1/storageclasses", provisioner.on_classes),

@@ -153,6 +153,11 @@ class Layout:
         return self.cache / "kubeconfig"
 
     @property
+    def admin(self) -> Path:
+        """The kubeconfig of our own processes, as JSON; kubectl may rewrite the other one."""
+        return self.config / "admin.kubeconfig"
+
+    @property
     def containerd_socket(self) -> Path:
         return self.run / "containerd.sock"
 

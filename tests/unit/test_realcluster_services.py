@@ -342,3 +342,25 @@ def test_a_failing_command_brings_the_end_of_its_output(tmp_path):
     assert "reason" in failure.value.tail
     with pytest.raises(steps.StepFailed, match="not installed"):
         steps.run(["/no/such/command"], log=log)
+
+
+def test_our_processes_keep_a_kubeconfig_that_kubectl_does_not_rewrite(tmp_path):
+    layout = Layout(tmp_path, tmp_path / "run")
+    pki.ensure(layout)
+    before = layout.admin.read_bytes()
+    layout.kubeconfig.write_text("current-context: other\n")
+    pki.ensure(layout)
+    assert layout.kubeconfig.read_text() == "current-context: other\n"
+    layout.kubeconfig.unlink()
+    pki.ensure(layout)
+    assert layout.kubeconfig.read_bytes() == layout.admin.read_bytes() == before
+
+
+def test_a_socket_nobody_listens_on_is_not_ready(tmp_path):
+    path = str(tmp_path / "socket")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path)
+        assert not processes.connects(socket.AF_UNIX, path)
+        server.listen()
+        assert processes.connects(socket.AF_UNIX, path)
+    assert not processes.connects(socket.AF_UNIX, path)
