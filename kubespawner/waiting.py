@@ -12,6 +12,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+import aiohttp
+
 from .checks import check_pod
 from .diagnosis import Diagnosis, diagnose
 from .errors import ConfigurationError, SpawnError
@@ -20,8 +22,12 @@ from .kube.pod_events import Followed, PodEvents
 from .kube.requests import Deadline
 from .kube.timing import within
 from .ownership import is_terminating, uid_of
-from .phases import event_message, phase_message
+from .phases import event_message, event_progress, phase_message
 from .watching import Watching
+
+# Failures whose reason only the container itself knows, and how much of its log is shown.
+_TOLD_BY_LOG = frozenset({"InitContainerFailed", "CrashLoopBackOff", "ServerExited"})
+_LOG_LINES = 10
 
 
 @dataclass
@@ -73,19 +79,23 @@ class PatienceBook:
     def __init__(self, patience: Mapping[str, float], clock: Callable[[], float]):
         self._patience = patience
         self._clock = clock
-        self._reason: str | None = None
-        self._since = 0.0
+        # When each reason was first seen since the last time that nothing was wrong.
+        self._since: dict[str, float] = {}
 
     def left(self, diagnosis: Diagnosis) -> float | None:
         """Return the seconds that ``diagnosis`` may go on; None if for ever."""
-        if diagnosis.reason != self._reason:
-            self._reason, self._since = diagnosis.reason, self._clock()
-        if diagnosis.reason is None:
+        reason = diagnosis.reason
+        if reason is None:
+            self._since.clear()
             return None
-        allowed = self._patience.get(diagnosis.reason, diagnosis.patience)
+        since = self._since.setdefault(reason, self._clock())
+        allowed = diagnosis.patience
+        for key in (diagnosis.patience_key, reason):
+            if key in self._patience:
+                allowed = self._patience[key]
         if allowed is None or allowed < 0:
             return None
-        return self._since + allowed - self._clock()
+        return since + allowed - self._clock()
 
 
 class Waiting(Watching):
@@ -131,10 +141,39 @@ class Waiting(Watching):
                     return pod
                 left = patience.left(diagnosis)
                 if left is not None and left <= 0:
-                    raise self._hopeless(diagnosis)
+                    raise self._hopeless(await self._with_log(pod, events, diagnosis))
                 await self._next_change(changed, left, spawn, diagnosis)
         finally:
             unsubscribe()
+
+    async def _with_log(
+        self, pod: Mapping[str, Any], events: list[dict[str, Any]], diagnosis: Diagnosis
+    ) -> Diagnosis:
+        """Return the diagnosis with the last lines that its container wrote, where that helps."""
+        if diagnosis.reason not in _TOLD_BY_LOG or not diagnosis.container:
+            return diagnosis
+        try:
+            response = await self.api.read_namespaced_pod_log(
+                self.pod_name,
+                self.namespace,
+                container=diagnosis.container,
+                tail_lines=_LOG_LINES,
+                _preload_content=False,
+                _request_timeout=self.k8s_api_request_timeout,
+            )
+            text = (await response.read()).decode(errors="replace")
+        except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as e:
+            self.log.debug("The log of %s can't be read: %s", self._pod_key, e)
+            return diagnosis
+        if response.status != 200:
+            # Reading logs is a permission of its own, which the Role need not give.
+            return diagnosis
+        return diagnose(
+            pod,
+            events=events,
+            crash_restarts=self.crash_loop_restarts,
+            logs={diagnosis.container: text},
+        )
 
     async def _next_change(
         self, changed: asyncio.Event, left: float | None, spawn: Spawn, diagnosis: Diagnosis
@@ -159,7 +198,12 @@ class Waiting(Watching):
             if spawn.told.get(uid) == count:
                 continue
             spawn.told[uid] = count
-            self._feed.add(event_message(event), progress=self._feed.advance(), raw_event=event)
+            reached = event_progress(event)
+            self._feed.add(
+                event_message(event),
+                progress=self._feed.advance() if reached is None else reached,
+                raw_event=event,
+            )
         if pod is not None:
             self._feed.say_once(**phase_message(pod, events, diagnosis))
 

@@ -25,6 +25,7 @@ from typing import Any
 
 import pytest
 
+_async_fixture: Any
 try:
     from pytest_asyncio import fixture as _async_fixture
 except ImportError:

@@ -242,3 +242,18 @@ async def test_services_enabled_connects_by_name_and_service_goes_with_the_pod(m
         return spawner.pod_name not in [s.metadata.name for s in services]
 
     await eventually(gone)
+
+
+async def test_failed_init_container_is_told_with_its_last_lines(make_spawner):
+    container = {
+        "name": "prepare",
+        "image": "kubespawner/test:1",
+        "command": ["sh", "-c", "echo disk quota exceeded; exit 3"],
+    }
+    spawner = make_spawner(
+        init_containers=[container], extra_pod_config={"restartPolicy": "Never"}
+    )
+    with pytest.raises(SpawnError) as error:
+        await spawner.start()
+    assert error.value.reason == "InitContainerFailed"
+    assert "disk quota exceeded" in str(error.value)
