@@ -15,9 +15,15 @@ from .shape import UNLISTED, UNLISTED_SUFFIX, Profile
 # Whether a whole text matches a pattern; None: that took too long.
 Matches = Callable[[str, str], "bool | None"]
 
-_repr = reprlib.Repr()
+
+class _Repr(reprlib.Repr):
+    def repr_int(self, x: int, level: int) -> str:
+        # Python refuses to write down integers of thousands of digits.
+        return repr(x) if abs(x) < 10**24 else "a huge number"
+
+
+_repr = _Repr()
 _repr.maxstring = _repr.maxother = 80
-_repr.maxlong = 24
 
 
 class InvalidChoice(ValueError):
