@@ -110,10 +110,10 @@ class Watching(SpawnerConfig):
 
     def _make_reflector(
         self, kind: str, reflector_class: type[ResourceReflector], replace: bool, kwargs: Any
-    ) -> tuple[Any, bool]:
+    ) -> Any:
         present = self._registered(kind)
         if present is not None and not replace:
-            return present, False
+            return present
         reflector = reflector_class(
             parent=self,
             namespace=self.namespace,
@@ -121,7 +121,7 @@ class Watching(SpawnerConfig):
             **kwargs,
         )
         self.reflectors[self._reflector_slot(kind)] = reflector
-        return reflector, True
+        return reflector
 
     async def _start_reflector(
         self,
@@ -143,9 +143,9 @@ class Watching(SpawnerConfig):
                 way; without one, within ``start_timeout``.
         """
         old = self._registered(kind) if replace else None
-        reflector, is_new = self._make_reflector(kind, reflector_class, replace, kwargs)
-        if is_new:
-            reflector.informer.start()
+        reflector = self._make_reflector(kind, reflector_class, replace, kwargs)
+        # Also one that is there already: nothing if it runs, else it is taken up again.
+        reflector.informer.start()
         await reflector.informer.loaded(self._start_deadline())
         if old is not None:
             await old.stop()
@@ -187,12 +187,11 @@ class Watching(SpawnerConfig):
     # ---- asking ------------------------------------------------------------------------
 
     def _pods(self) -> Informer:
-        """Return the pod informer, started; it may not be loaded yet."""
-        reflector, is_new = self._make_reflector(
+        """Return the pod informer, running; it may not be loaded yet."""
+        reflector = self._make_reflector(
             "pods", PodReflector, False, {"labels": {"component": self.component_label}}
         )
-        if is_new:
-            reflector.informer.start()
+        reflector.informer.start()
         return reflector.informer
 
     def _events_of_pods(self) -> PodEvents:
