@@ -91,7 +91,7 @@ class PatienceBook:
         since = self._since.setdefault(reason, self._clock())
         allowed = diagnosis.patience
         for key in (diagnosis.patience_key, reason):
-            if key in self._patience:
+            if key is not None and key in self._patience:
                 allowed = self._patience[key]
         if allowed is None or allowed < 0:
             return None
