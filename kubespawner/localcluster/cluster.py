@@ -9,7 +9,7 @@ import os
 import shutil
 import socket
 import tempfile
-from collections.abc import AsyncIterator, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -155,15 +155,6 @@ class LocalCluster:
     async def load_kubernetes_config(self) -> None:
         """Make this cluster the one that ``kubernetes_asyncio`` clients use by default."""
         await kube_config.load_kube_config(config_file=str(self.kubeconfig_path))
-
-    @contextlib.asynccontextmanager
-    async def namespace(self, name: str) -> AsyncIterator[str]:
-        """Create a namespace, and delete it at the end."""
-        await self.api.create_namespace({"metadata": {"name": name}})
-        try:
-            yield name
-        finally:
-            await self.api.delete_namespace(name)
 
 
 def free_port() -> int:

@@ -80,9 +80,10 @@ class ContainerWorker:
         return f"local://{self._pod.uid}/{self.name}/{len(self._logs) - 1}"
 
     def log(self, *, previous: bool = False) -> ContainerLog | None:
-        """Return the log of the last run, or of the one before."""
+        """Return the log of the last run; ``previous``: of the one in ``lastState``."""
         if previous:
-            return self._logs[-2] if len(self._logs) > 1 else None
+            place = self.last_state.get("terminated", {}).get("containerID", "").rpartition("/")[2]
+            return self._logs[int(place)] if place else None
         return self._logs[-1] if self._logs else None
 
     async def _event(self, type_: str, reason: str, message: str) -> None:
@@ -273,9 +274,15 @@ class ContainerWorker:
         if not first:
             self.restarts += 1
         await self._event("Normal", "Created", f"Created container {self.name}")
+        starting = asyncio.ensure_future(Process.start(argv, place.env, place.cwd, log))
         try:
-            process = await Process.start(argv, place.env, place.cwd, log)
-        except BaseException:
+            process = await asyncio.shield(starting)
+        except asyncio.CancelledError:
+            # The pod is being ended: what is about to exist has to be ended with it.
+            with contextlib.suppress(StartError):
+                self._process, self._place = await starting, place
+            raise
+        except StartError:
             log.close()
             raise
         self._process, self._place = process, place
@@ -375,7 +382,8 @@ class ContainerWorker:
     async def _on_liveness(self, good: bool, why: str) -> bool:
         message = f"Container {self.name} failed liveness probe, will be restarted"
         await self._event("Normal", "Killing", message)
-        asyncio.ensure_future(self.stop(Grace(30)))  # noqa: RUF006 - ends with the process
+        seconds = self._pod.pod["spec"].get("terminationGracePeriodSeconds", 30)
+        self._pod.spawn(self.stop(Grace(seconds)))
         return False
 
     # ---- the end -----------------------------------------------------------------------

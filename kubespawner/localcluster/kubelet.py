@@ -68,6 +68,10 @@ class PodWorker:
 
     # ---- life --------------------------------------------------------------------------
 
+    def spawn(self, work: Any) -> None:
+        """Run a coroutine as a task that ends with the pod."""
+        self._work.spawn(work)
+
     async def _live(self) -> None:
         await self.report()
         await self._provide_volumes()

@@ -57,8 +57,8 @@ class Scheduler:
         self._names = names
         self._queue: dict[str, None] = {}
         self._parked: dict[str, str] = {}
-        # Bound by us, not yet seen as such: namespace/name -> pod.
-        self._assumed: dict[str, dict[str, Any]] = {}
+        # Bound and not finished, or about to be bound: namespace/name -> pod.
+        self._placed: dict[str, dict[str, Any]] = {}
         self._work = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -76,17 +76,21 @@ class Scheduler:
             await asyncio.gather(self._task, return_exceptions=True)
 
     def _pod_changed(self, kind: str, key: str, pod: dict[str, Any] | None) -> None:
-        if pod is None or pod["metadata"].get("deletionTimestamp"):
+        uid = pod["metadata"]["uid"] if pod else ""
+        placed = self._placed.get(key)
+        if placed and placed["metadata"]["uid"] != uid:
+            del self._placed[key]
+            self._retry()
+        if pod is None:
             self._queue.pop(key, None)
             self._parked.pop(key, None)
-            self._assumed.pop(key, None)
-            self._retry()
-            return
-        if pod["spec"].get("nodeName"):
-            self._assumed.pop(key, None)
-            if pod["status"].get("phase") in {"Succeeded", "Failed"}:
-                self._retry()
-        elif self._parked.get(key) != pod["metadata"]["uid"]:
+        elif pod["spec"].get("nodeName"):
+            if (pod.get("status") or {}).get("phase") in {"Succeeded", "Failed"}:
+                if self._placed.pop(key, None):
+                    self._retry()
+            else:
+                self._placed[key] = pod
+        elif self._parked.get(key) != uid:
             self._enqueue(key)
 
     def _enqueue(self, key: str) -> None:
@@ -107,19 +111,23 @@ class Scheduler:
                 key = next(iter(self._queue))
                 del self._queue[key]
                 pod = self._pods.get(key)
-                if pod is None or pod["spec"].get("nodeName") or key in self._assumed:
+                if pod is None or pod["spec"].get("nodeName") or key in self._placed:
                     continue
-                if pod["spec"].get("schedulerName", SOURCE) in self._names:
+                mine = pod["spec"].get("schedulerName", SOURCE) in self._names
+                if mine and not pod["metadata"].get("deletionTimestamp"):
                     await self._try(key, pod)
 
     async def _try(self, key: str, pod: dict[str, Any]) -> None:
         try:
             await self._schedule(key, pod)
         except (ApiException, ApiUnavailable, aiohttp.ClientError, asyncio.TimeoutError) as e:
-            self._assumed.pop(key, None)
+            self._placed.pop(key, None)
             log.debug("Pod %s could not be bound: %s", key, e)
             # Whatever it was: of what is gone or bound meanwhile, the next attempt is none.
             asyncio.get_running_loop().call_later(_RETRY_SECONDS, self._enqueue, key)
+        except Exception:  # a single odd pod must not end the scheduling of all
+            self._placed.pop(key, None)
+            log.exception("Pod %s could not be scheduled", key)
 
     async def _schedule(self, key: str, pod: dict[str, Any]) -> None:
         node = next(iter(self._nodes.items_view.values()), None)
@@ -128,26 +136,15 @@ class Scheduler:
         else:
             namespace = pod["metadata"]["namespace"]
             claims = {name: self._claims.get(f"{namespace}/{name}") for name in claim_names(pod)}
-            why = refusal(
-                pod, node, self._others(), claims, ports_are_shared=self._addresses.shared
-            )
+            others = list(self._placed.values())
+            why = refusal(pod, node, others, claims, ports_are_shared=self._addresses.shared)
         if why or node is None:
             self._parked[key] = pod["metadata"]["uid"]
             await self._refuse(pod, why)
             return
-        self._assumed[key] = pod
+        # At once: the next pod has to reckon with it.
+        self._placed[key] = pod
         await self._bind(pod, node["metadata"]["name"])
-
-    def _others(self) -> list[dict[str, Any]]:
-        bound = [
-            pod
-            for pod in self._pods.items_view.values()
-            if pod["spec"].get("nodeName")
-            and pod["status"].get("phase") not in {"Succeeded", "Failed"}
-        ]
-        seen = {pod["metadata"]["uid"] for pod in bound}
-        assumed = self._assumed.values()
-        return [*bound, *(pod for pod in assumed if pod["metadata"]["uid"] not in seen)]
 
     async def _refuse(self, pod: dict[str, Any], why: str) -> None:
         metadata = pod["metadata"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ class Kube:
             for event in self.all_events.items_view.values():
                 if event["reason"] == reason and event["involvedObject"]["name"] == about:
                     return event
-            await _next_change(self.all_events)
+            await next_change(self.all_events)
 
     def reasons(self, about: str = "one") -> list[str]:
         """Return the reasons of all events about an object, in their order."""
@@ -109,9 +110,8 @@ class Kube:
         return [event["reason"] for event in events]
 
 
-async def _next_change(informer: Informer) -> None:
-    import asyncio
-
+async def next_change(informer: Informer) -> None:
+    """Wait until any object of an informer changes."""
     changed = asyncio.Event()
     stop = informer.subscribe_all(lambda *_: changed.set())
     try:

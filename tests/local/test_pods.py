@@ -1,10 +1,11 @@
 """Pods on the embedded node: their containers' lives, told as by a kubelet."""
 
 import asyncio
+import uuid
 
 import pytest
 
-from .conftest import condition, is_ready, main, waiting
+from .conftest import condition, is_ready, main, processes, waiting
 
 
 async def test_a_pod_succeeds_and_says_how(kube):
@@ -80,6 +81,18 @@ async def test_a_pod_with_the_name_of_a_deleted_one_is_a_new_pod(kube, cluster):
         await kube.until_up()
         await kube.delete(grace_period_seconds=0)
     assert len(cluster.node._workers) == 0
+
+
+async def test_pods_deleted_while_they_start_leave_no_process(kube):
+    word = uuid.uuid4().hex
+    program = ["python3", "-c", "import time; time.sleep(600)", word]
+    for number, reason in enumerate(("", "Scheduled", "Pulled", "Created", "Started")):
+        name = f"p{number}"
+        await kube.run(name=name, container={"command": program})
+        if reason:
+            await kube.event(reason, about=name)
+        await kube.delete(name, grace_period_seconds=1)
+        assert processes(word) == []
 
 
 async def test_restarts_and_crash_loop(kube):
