@@ -124,6 +124,9 @@ class Informer:
                 self._begin_anew()
             elif not self._task.done():
                 return
+        if not self._loaded.is_set():
+            # A new attempt; the outcome of one before stop() is not its own.
+            self._attempted = asyncio.Event()
         self._task = loop.create_task(self._supervise(), name=f"informer {self.name}")
 
     @property

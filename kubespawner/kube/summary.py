@@ -77,7 +77,7 @@ class _Pod(msgspec.Struct):
     status: _Status | None = None
 
 
-class PodSummary(msgspec.Struct, frozen=True):
+class PodSummary(msgspec.Struct, frozen=True, gc=False):
     """What a poll asks of a pod.
 
     Attributes:
