@@ -71,6 +71,15 @@ class SettingOverrides(Manifests):
             first = changes.get(setting, (before, None))[0]
             changes[setting] = (first, copy.copy(getattr(self, setting)))
 
+    def clear_state(self) -> None:
+        """Forget the last server, and what was chosen for it.
+
+        JupyterHub calls this before it sets what groups and hooks say about the next one; they
+        must not be merged with the settings of the last choice.
+        """
+        super().clear_state()  # type: ignore[misc]
+        self._undo_profile()
+
     def _undo_profile(self) -> None:
         """Give each setting that the last choice changed its value from before.
 

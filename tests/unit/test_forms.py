@@ -434,6 +434,16 @@ async def test_choice_before_is_undone_but_not_what_others_set():
     assert (spawner.namespace, spawner.mem_limit) == ("configured", 3 * 1024**3)
 
 
+async def test_groups_are_not_merged_with_the_choice_before():
+    profiles = [{"slug": "a", "kubespawner_override": {"environment": {"A": "1"}}}, {"slug": "b"}]
+    spawner = await load(make(profiles), {"profile": "a"})
+    # As the hub does before the next start.
+    spawner.clear_state()
+    spawner._apply_overrides({"environment": {"GROUP": "x"}})
+    await load(spawner, {"profile": "b"})
+    assert spawner.environment == {"GROUP": "x"}
+
+
 async def test_failing_override_is_named_and_leaves_the_spawner_as_it_was():
     size = {"choices": {"s": {"kubespawner_override": {"cpu_limit": "a lot"}}}}
     profile = {

@@ -449,7 +449,7 @@ VALUES = st.sampled_from(["a", "b", "x", "y", "big", "yes", "2", "unlisted-choic
 ANYTHING = st.dictionaries(KEYS | st.text(max_size=4), VALUES, max_size=8)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(ANYTHING)
 def test_what_is_still_valid_is_valid(options):
     kept, _ = rules.still_valid(STORED, options, text_limit=9, matches=lambda p, t: True)
@@ -459,7 +459,7 @@ def test_what_is_still_valid_is_valid(options):
     rules.chosen(profile, kept, text_limit=9, matches=lambda p, t: True)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.dictionaries(st.text(max_size=6) | KEYS.map(lambda k: f"profile-option-a--{k}"), JSON))
 def test_no_form_fails(form):
     options, ignored = rules.parsed_form(form)

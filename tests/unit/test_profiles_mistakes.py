@@ -191,11 +191,11 @@ NAMES = st.sampled_from(
 JSON = st.recursive(
     LEAVES,
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(NAMES, inner, max_size=5),
-    max_leaves=15,
+    max_leaves=10,
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.lists(st.dictionaries(NAMES, JSON, max_size=6), max_size=3))
 def test_any_list_is_described_and_a_right_one_can_be_used(profiles):
     problems = rules.mistakes(profiles, is_setting)
