@@ -331,6 +331,42 @@ async def test_a_version_that_is_gone_is_listed_anew_from_the_latest_state(api, 
     assert ("DELETED", "ns/kept") not in changes
 
 
+async def test_a_version_that_is_gone_each_time_is_asked_for_ever_more_slowly(
+    api, informer, monkeypatch
+):
+    slept = []
+
+    async def sleep(self, seconds):
+        slept.append(seconds)
+        await asyncio.sleep(0)
+
+    monkeypatch.setattr("kubespawner.kube.backoff.Backoff.sleep", sleep)
+    api.on("GET", PODS, *[reply(pod_list(version=9))] * 20)
+    api.on("WATCH", PODS, *[Stream(error(410, "Expired")) for _ in range(12)])
+    await loaded(informer)
+    await api.wait_requests(13, method="WATCH")
+    for attempt, seconds in enumerate(slept):
+        most = min(0.1 * 2**attempt, 30)
+        assert most / 2 <= seconds <= most
+
+
+async def test_after_an_exchange_of_the_database_equal_versions_prove_nothing(api, informer):
+    told = []
+    informer.subscribe("ns/a", lambda kind, *_: told.append(kind))
+    api.on(
+        "GET",
+        PODS,
+        reply(pod_list(pod("a", 5), version=9)),
+        reply(pod_list(pod("a", 5, phase="Failed"), version=6)),
+    )
+    api.on("WATCH", PODS, Stream(bookmark(6)))
+    informer.start()
+    await shows(informer, "ns/a", "Failed")
+    assert told == ["ADDED", "MODIFIED"]
+    await api.wait_requests(2, method="WATCH")
+    assert informer.resource_version == "6"
+
+
 async def test_a_relist_does_not_report_what_it_writes_differently(api, informer):
     full = {"kind": "Pod", "apiVersion": "v1", **pod("a", 10)}
     api.on(
