@@ -224,6 +224,18 @@ async def test_deletion_of_a_claim_survives_a_passing_fault(field, verb, fault):
     assert field.uids("DELETED", "persistentvolumeclaims") == [claim["metadata"]["uid"]]
 
 
+@pytest.mark.parametrize("fault", [*FAULTS, "forbidden"])
+async def test_events_that_cannot_be_had_do_not_end_a_spawn(field, fault):
+    if fault == "forbidden":
+        field.faults.deny(resource="events")
+    else:
+        field.fail(verb="list", resource="events", **FAULTS[fault])
+    spawner = field.spawner()
+    await spawner.start()
+    assert await spawner.poll() is None
+    assert [entry async for entry in spawner.progress()]
+
+
 @pytest.mark.parametrize("resource", ["pods", "events"])
 @pytest.mark.parametrize("how", ["ended", "reset", "too-old"])
 async def test_a_watch_that_breaks_during_a_start_is_taken_up_again(field, how, resource):
