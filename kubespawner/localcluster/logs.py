@@ -20,7 +20,7 @@ from kubespawner.localcluster.store import Store
 # since_seconds=…, since_time=…, timestamps=…, limit_bytes=…); yields pieces of the log.
 LogReader = Callable[..., AsyncIterator[bytes] | Awaitable[AsyncIterator[bytes]]]
 
-_TRUE = ("1", "true")
+_TRUE = ("1", "t", "T", "true", "True", "TRUE")
 
 
 async def log_response(
