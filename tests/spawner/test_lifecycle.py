@@ -250,9 +250,7 @@ async def test_failed_init_container_is_told_with_its_last_lines(make_spawner):
         "image": "kubespawner/test:1",
         "command": ["sh", "-c", "echo disk quota exceeded; exit 3"],
     }
-    spawner = make_spawner(
-        init_containers=[container], extra_pod_config={"restartPolicy": "Never"}
-    )
+    spawner = make_spawner(init_containers=[container], extra_pod_config={"restartPolicy": "Never"})
     with pytest.raises(SpawnError) as error:
         await spawner.start()
     assert error.value.reason == "InitContainerFailed"
