@@ -33,7 +33,17 @@ class ProfilesConfig(HasTraits):
           `choices` (key of the choice to `display_name`, `default`, `kubespawner_override`)
           and/or `unlisted_choice` for free text (`enabled`, `display_name`,
           `display_name_in_choices`, `validation_regex`, `validation_message`,
-          `kubespawner_override`, in which `{value}` stands for the text)
+          `kubespawner_override`, in which `{value}` stands for the text, and `default`)
+
+        Beyond the keys of versions before 8:
+
+        - `allowed_groups` of a profile, option, choice or free text: names of groups, of which a
+          user must be in one; `allowed`: a bool, or a callable that gets the spawner
+        - `show_if` of an option: `{other_option: value}` or `{other_option: [values]}`, for an
+          option that counts only if another one has such a value
+        - `number` of an option, instead of choices: `{"max": …, "min": 0, "step": …,
+          "default": …, "unit": "GB", "kubespawner_override": {…}}`, checked by the hub; a bare
+          `"{value}"` becomes the number itself
 
         Example::
 
