@@ -14,7 +14,6 @@ from kubernetes_asyncio.client import ApiException
 from .checks import check_name
 from .companions import Companions
 from .errors import ConfigurationError, SpawnError
-from .kube.informer import Informer
 from .kube.requests import Deadline
 from .objects import make_namespace
 from .ownership import is_terminating, uid_of
@@ -82,21 +81,9 @@ class Namespaces(Companions):
 
     async def _namespace_gone(self, present: Mapping[str, Any], deadline: Deadline) -> None:
         self.log.warning("Namespace %s is being deleted; waiting for it to go", self.namespace)
-        informer = Informer(
-            lambda: self.api.api_client,
-            "/api/v1/namespaces",
-            field_selector=f"metadata.name={self.namespace}",
-            log=self.log,
-            name=f"namespace {self.namespace}",
-        )
-        informer.start()
+        key = f"/{self.namespace}"
         try:
-            await informer.loaded(deadline)
-            await informer.wait_for(
-                f"/{self.namespace}",
-                lambda item: item is None or uid_of(item) != uid_of(present),
-                deadline,
-            )
+            await self._watch_until_gone("/api/v1/namespaces", key, uid_of(present), deadline)
         except TimeoutError as e:
             conditions = (present.get("status") or {}).get("conditions") or []
             why = "; ".join(c["message"] for c in conditions if c.get("message")) or "unknown"
@@ -106,5 +93,3 @@ class Namespaces(Companions):
                 admin_message=f"Namespace {self.namespace} is stuck in deletion: {why}",
                 status_code=503,
             ) from e
-        finally:
-            await informer.stop()

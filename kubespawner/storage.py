@@ -15,7 +15,6 @@ from .checks import check_name
 from .claims import KIND, ClaimBook, ClaimPlace
 from .companions import Companions
 from .errors import ConfigurationError
-from .kube.informer import Informer
 from .kube.requests import Deadline
 from .ownership import Owner
 
@@ -145,27 +144,12 @@ class Storage(Companions):
     async def _wait_claim_gone(
         self, name: str, uid: str, deadline: Deadline
     ) -> Mapping[str, Any] | None:
-        key = f"{self.namespace}/{name}"
-        informer = Informer(
-            lambda: self.api.api_client,
-            f"/api/v1/namespaces/{self.namespace}/persistentvolumeclaims",
-            field_selector=f"metadata.name={name}",
-            log=self.log,
-            name=f"claim {key}",
-        )
-        informer.start()
-
-        def gone(claim: Mapping[str, Any] | None) -> bool:
-            return claim is None or (claim.get("metadata") or {}).get("uid") != uid
-
+        path = f"/api/v1/namespaces/{self.namespace}/persistentvolumeclaims"
         try:
-            await informer.loaded(deadline)
-            await informer.wait_for(key, gone, deadline)
+            await self._watch_until_gone(path, f"{self.namespace}/{name}", uid, deadline)
             return None
         except TimeoutError:
-            return informer.get(key)
-        finally:
-            await informer.stop()
+            return {"metadata": {"name": name, "uid": uid}}
 
     def _pods_using_claim(self, claim: str) -> Iterable[str]:
         for key, pod in self._pods().items_view.items():

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 from kubernetes_asyncio.client import ApiException
@@ -235,24 +236,13 @@ class Watching(SpawnerConfig):
         """Wait until pod ``name`` with ``uid`` is gone; return it if it still is at the deadline."""
         informer = self._pods()
         key = f"{self.namespace}/{name}"
-
-        def gone(pod: dict[str, Any] | None) -> bool:
-            return pod is None or uid_of(pod) != uid
-
-        watched = informer.health is not Health.NEVER_LOADED and not gone(informer.get(key))
-        if not watched:
-            # Not among those the shared watch selects (or it is not loaded): watch this one.
-            informer = Informer(
-                lambda: self.api.api_client,
-                f"/api/v1/namespaces/{self.namespace}/pods",
-                field_selector=f"metadata.name={name}",
-                log=self.log,
-                name=f"pod {key}",
-            )
-            informer.start()
         try:
-            await informer.loaded(deadline)
-            await informer.wait_for(key, gone, deadline)
+            if informer.health is not Health.NEVER_LOADED and not _gone(informer.get(key), uid):
+                await informer.wait_for(key, lambda pod: _gone(pod, uid), deadline)
+            else:
+                # Not among those the shared watch selects (or it is not loaded).
+                path = f"/api/v1/namespaces/{self.namespace}/pods"
+                await self._watch_until_gone(path, key, uid, deadline)
             return None
         except (TimeoutError, asyncio.TimeoutError, ApiUnavailable):
             left = await self._requests.read(
@@ -262,7 +252,33 @@ class Watching(SpawnerConfig):
                 self.namespace,
                 deadline=Deadline.after(self.k8s_api_request_timeout),
             )
-            return left if left is not None and uid_of(left) == uid else None
+            return None if _gone(left, uid) else left
+
+    async def _watch_until_gone(self, path: str, key: str, uid: str, deadline: Deadline) -> None:
+        """Watch one object until that with ``uid`` is gone.
+
+        Args:
+            path: its collection.
+            key: ``namespace/name``, with an empty namespace for what has none.
+
+        Raises:
+            TimeoutError: it is still there at the deadline.
+            ApiUnavailable: the API server could not be asked.
+        """
+        informer = Informer(
+            lambda: self.api.api_client,
+            path,
+            field_selector=f"metadata.name={key.split('/')[1]}",
+            log=self.log,
+            name=f"{path.rsplit('/', 1)[1]} {key}",
+        )
+        informer.start()
+        try:
+            await informer.loaded(deadline)
+            await informer.wait_for(key, lambda item: _gone(item, uid), deadline)
         finally:
-            if not watched:
-                await informer.stop()
+            await informer.stop()
+
+
+def _gone(item: Mapping[str, Any] | None, uid: str) -> bool:
+    return item is None or uid_of(item) != uid

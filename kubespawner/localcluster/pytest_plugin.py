@@ -63,6 +63,19 @@ class FakeUser:
         return f"{self.url}{name}"
 
 
+def fake_hub() -> Any:
+    """Return what a spawner reads of the hub."""
+    from types import SimpleNamespace
+
+    return SimpleNamespace(
+        public_host="",
+        url="http://127.0.0.1:1/hub/",
+        base_url="/hub/",
+        api_url="http://127.0.0.1:1/hub/api/",
+        server=SimpleNamespace(port=1),
+    )
+
+
 def _make(
     username: str = "alice",
     servername: str = "",
@@ -72,7 +85,6 @@ def _make(
     config_file: str | Path | None = None,
     **settings: Any,
 ) -> Any:
-    from types import SimpleNamespace
     from unittest.mock import MagicMock
 
     from traitlets.config import Config
@@ -87,13 +99,7 @@ def _make(
     orm_spawner.name = servername
     return (spawner_class or KubeSpawner)(
         user=FakeUser(username, groups),
-        hub=SimpleNamespace(
-            public_host="",
-            url="http://127.0.0.1:1/hub/",
-            base_url="/hub/",
-            api_url="http://127.0.0.1:1/hub/api/",
-            server=SimpleNamespace(port=1),
-        ),
+        hub=fake_hub(),
         orm_spawner=orm_spawner,
         db=MagicMock(),
         config=config,
