@@ -14,7 +14,7 @@ from . import settings as s
 from .commands import Binaries
 from .processes import Processes, kill
 from .settings import Layout
-from .steps import Progress, StepFailed
+from .steps import Progress, Refused, StepFailed
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class Cluster:
                 self._start(found)
                 if singleuser:
                     self._import([images.singleuser_image()])
-            except StepFailed:
+            except (StepFailed, Refused, OSError):
                 if not before:
                     step = self.progress.current
                     with self.progress.step("Take down what was started"):

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from . import settings as s
 from .settings import Layout
-from .steps import StepFailed, output, run
+from .steps import StepFailed, output, run, succeeds
 
 #: Chains that Kubernetes and the CNI plugins make, and our own.
 _OURS = re.compile(rf"^(KUBE-|CNI-|{s.CHAIN}$)")
@@ -90,6 +90,27 @@ def before(layout: Layout) -> dict:
     return json.loads(file.read_text()) if file.exists() else {}
 
 
+#: Where our chain is entered: (table, chain, how). First in FORWARD, which drops with Docker.
+_JUMPS = (("nat", "POSTROUTING", "-A"), ("filter", "FORWARD", "-I"))
+
+
+def chain_rules() -> str:
+    """Input for ``iptables-restore --noflush``: pods reach out, and the host lets them."""
+    name, pods = s.CHAIN, s.POD_CIDR
+    return (
+        f"*nat\n:{name} - [0:0]\n-A {name} -s {pods} ! -d {pods} -j MASQUERADE\nCOMMIT\n"
+        f"*filter\n:{name} - [0:0]\n-A {name} -s {pods} -j ACCEPT\n-A {name} -d {pods} -j ACCEPT\n"
+        "COMMIT\n"
+    )
+
+
+def _feed(table: str, script: str) -> None:
+    words = [f"{table}-restore", "--noflush", "-w"]
+    done = subprocess.run(words, input=script, text=True, capture_output=True)
+    if done.returncode:
+        raise StepFailed(f"{table}-restore exited with {done.returncode}", tail=done.stderr)
+
+
 def raise_bridge(layout: Layout, log: Path) -> None:
     """Make the bridge, its address, forwarding and the one masquerading rule; idempotent."""
     if not Path(f"/sys/class/net/{s.BRIDGE}").exists():
@@ -102,18 +123,11 @@ def raise_bridge(layout: Layout, log: Path) -> None:
             if not _sysctl(name).exists():
                 raise StepFailed(f"the kernel has no setting {name}")
             _sysctl(name).write_text(value)
-    if ("nat", s.CHAIN) in chains(output(["iptables-save"])):
-        return
-    inside, outside = ("-s", s.POD_CIDR), ("!", "-d", s.POD_CIDR)
-    nat, wait = ("-t", "nat"), ("iptables", "-w")
-    run([*wait, *nat, "-N", s.CHAIN], log=log)
-    run([*wait, *nat, "-A", s.CHAIN, *inside, *outside, "-j", "MASQUERADE"], log=log)
-    run([*wait, *nat, "-A", "POSTROUTING", "-j", s.CHAIN], log=log)
-    # The filter table's FORWARD chain drops by default on machines with Docker.
-    run([*wait, "-N", s.CHAIN], log=log)
-    for flag in ("-s", "-d"):
-        run([*wait, "-A", s.CHAIN, flag, s.POD_CIDR, "-j", "ACCEPT"], log=log)
-    run([*wait, "-I", "FORWARD", "-j", s.CHAIN], log=log)
+    _feed("iptables", chain_rules())
+    for table, hook, add in _JUMPS:
+        rule = [hook, "-j", s.CHAIN]
+        if not succeeds(["iptables", "-w", "-t", table, "-C", *rule]):
+            run(["iptables", "-w", "-t", table, add, *rule], log=log)
 
 
 def restore(layout: Layout) -> None:
@@ -125,14 +139,7 @@ def restore(layout: Layout) -> None:
         keep = {(where, name) for where, name in known.get("chains", {}).get(table, [])}
         script = removal(output([f"{table}-save"], check=False), keep)
         if script:
-            done = subprocess.run(
-                [f"{table}-restore", "--noflush", "-w"],
-                input=script,
-                text=True,
-                capture_output=True,
-            )
-            if done.returncode:
-                raise StepFailed(f"{table}-restore exited with {done.returncode}", tail=done.stderr)
+            _feed(table, script)
     for name, value in known.get("sysctls", {}).items():
         if _sysctl(name).exists() and _sysctl(name).read_text().strip() != value:
             _sysctl(name).write_text(value)

@@ -187,3 +187,12 @@ def test_the_layout_follows_the_cache_variable(tmp_path):
     layout = Layout.default({"XDG_CACHE_HOME": str(tmp_path), "HOME": "/nowhere"})
     assert layout.kubeconfig == tmp_path / "kubespawner" / "cluster" / "kubeconfig"
     assert Layout.default({"HOME": "/h"}).cache.as_posix() == "/h/.cache/kubespawner/cluster"
+
+
+def test_what_is_added_to_the_firewall_is_what_is_removed():
+    assert network.chains(network.chain_rules()) == {("nat", s.CHAIN), ("filter", s.CHAIN)}
+    for table, hook, _ in network._JUMPS:
+        saved = (
+            f"*{table}\n:{hook} ACCEPT [0:0]\n:{s.CHAIN} - [0:0]\n-A {hook} -j {s.CHAIN}\nCOMMIT\n"
+        )
+        assert f"-D {hook} -j {s.CHAIN}\n" in network.removal(saved)
