@@ -166,6 +166,9 @@ async def test_quota_refusal_has_the_numbers(make_spawner, api, namespace):
     await api.create_namespaced_resource_quota(
         namespace, {"metadata": {"name": "few"}, "spec": {"hard": {"pods": "0"}}}
     )
+    # The controller counts before the quota is enforced.
+    while not (await api.read_namespaced_resource_quota("few", namespace)).status.hard:
+        await asyncio.sleep(0.05)
     spawner = make_spawner()
     with pytest.raises(SpawnError) as error:
         await spawner.start()
@@ -202,7 +205,10 @@ async def test_service_and_its_dns_name(make_spawner, log_of, namespace):
     assert url == f"http://jupyter-alice.{namespace}.svc.cluster.local:8888"
     client = make_spawner("bob", cmd=telling(f"wget -q -S -O - {url} 2>&1 | head -1"))
     await client.start()
-    assert "HTTP/1" in await log_of(client)
+    # Without a probe a container is ready before its command has ended.
+    while not (text := await log_of(client)):
+        await asyncio.sleep(0.1)
+    assert "HTTP/1" in text
     await asyncio.gather(server.stop(), client.stop())
 
 

@@ -235,5 +235,7 @@ def claim(name: str, size: str = "1Gi") -> dict[str, Any]:
 async def needs_kubernetes(backend: Api, minor: int) -> None:
     """Skip a case about what an older API server does not have."""
     version = (await backend.request("GET", "/version")).body
+    if isinstance(version, bytes):
+        version = json.loads(version)
     if int(re.match(r"\d+", version["minor"])[0]) < minor:
         pytest.skip(f"Kubernetes 1.{minor} or newer has this; here is {version['gitVersion']}")
