@@ -49,10 +49,18 @@ def _free_port(preferred: int) -> int:
     help="Where database, logs and users' files go.",
 )
 def demo(cluster: str, port: int, directory: Path) -> None:
-    """Start a JupyterHub to try KubeSpawner out; Ctrl-C ends it."""
+    """Start a JupyterHub to try KubeSpawner out, afresh each time; Ctrl-C ends it."""
     directory = directory.resolve()
     directory.mkdir(parents=True, exist_ok=True)
+    _start_afresh(directory)
     sys.exit(asyncio.run(_run(cluster, _free_port(port), directory)))
+
+
+def _start_afresh(directory: Path) -> None:
+    """Remove what an earlier demo left: its servers are gone, so its users must not know them."""
+    shutil.rmtree(directory / "cluster", ignore_errors=True)
+    for name in ("jupyterhub.sqlite", "cookie_secret", "proxy.pid"):
+        (directory / name).unlink(missing_ok=True)
 
 
 async def _run(cluster: str, port: int, directory: Path) -> int:
