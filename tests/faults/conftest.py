@@ -24,7 +24,7 @@ from kubespawner.localcluster.faults import Fault
 from kubespawner.localcluster.resources import RESOURCES, Resource
 from kubespawner.localcluster.store import Change
 
-from ..spawner.conftest import User, hub
+from ..spawner.conftest import User, eventually, hub
 
 _CERTIFICATE = self_signed("127.0.0.1")
 STORAGE = {"storage_pvc_ensure": True, "storage_capacity": "1Gi"}
@@ -262,13 +262,5 @@ async def field(tmp_path, monkeypatch):
 
 
 async def until(condition: Callable[[], Any], seconds: float = 5) -> Any:
-    """Return what ``condition()`` (may be async) returns once it is true."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        result = condition()
-        if asyncio.iscoroutine(result):
-            result = await result
-        if result:
-            return result
-        assert asyncio.get_running_loop().time() < deadline, "it did not come true"
-        await asyncio.sleep(0.01)
+    """``eventually``, with the patience that fits an API server without a node."""
+    return await eventually(condition, seconds)
