@@ -7,14 +7,17 @@ BIN := $(VENV)/bin
 # Re-install only when what is to be installed changed.
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: help demo test test-cluster cluster cluster-down lint format clean
+.PHONY: help demo test test-browser test-cluster cluster cluster-down bench bench-quick docs lint format clean
 
 help:
 	@echo "make demo          JupyterHub with KubeSpawner on an embedded cluster (CLUSTER=current: on yours)"
 	@echo "make test          everything that needs no root and no cluster"
+	@echo "make test-browser  the pages in headless Chromium"
 	@echo "make cluster       a real single-node Kubernetes on this machine (Debian, root)"
 	@echo "make test-cluster  the contract and pod suites against the cluster of the current kubeconfig"
 	@echo "make cluster-down  stop that cluster and leave nothing behind"
+	@echo "make bench         side by side with jupyterhub-kubespawner 7.1.0 (make bench-quick: under 3 minutes)"
+	@echo "make docs          the documentation site, in docs/_build/html"
 	@echo "make lint          formatting, lint, types, layer contract"
 
 $(STAMP): pyproject.toml
@@ -30,7 +33,21 @@ demo: $(STAMP)
 	@$(BIN)/python -m kubespawner.cli demo --cluster $(or $(CLUSTER),embedded)
 
 test: $(STAMP)
-	$(BIN)/pytest -n 2 tests
+	$(BIN)/pytest -n 2 --ignore tests/browser tests
+
+test-browser: $(STAMP)
+	@command -v chromium >/dev/null || \
+	  { echo "Chromium is missing: apt-get install chromium"; exit 1; }
+	$(BIN)/pytest tests/browser
+
+bench: $(STAMP)
+	$(BIN)/python -m bench run
+
+bench-quick: $(STAMP)
+	$(BIN)/python -m bench quick
+
+docs: $(STAMP)
+	$(BIN)/sphinx-build -W --keep-going -b html docs docs/_build/html
 
 lint: $(STAMP)
 	$(BIN)/ruff format --check .
@@ -52,4 +69,4 @@ test-cluster: $(STAMP)
 	KUBESPAWNER_TEST_CLUSTER=current $(BIN)/pytest tests/contract tests/cluster
 
 clean:
-	rm -rf $(VENV) .demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
