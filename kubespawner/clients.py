@@ -1,4 +1,4 @@
-"""Shared clients of the Kubernetes API: one per event loop, API and arguments."""
+"""Shared clients of the Kubernetes API: one per event loop, connection, API and arguments."""
 
 from __future__ import annotations
 
@@ -66,15 +66,15 @@ def describe_connection() -> str:
 def shared_client(ClientType: str, *args: Any, **kwargs: Any) -> Any:
     """Return the API object named ``ClientType`` (``"CoreV1Api"``) of the running event loop.
 
-    The same object for the same arguments; its connections are closed when the loop's tasks are
-    cancelled at shutdown.
+    The same object for the same arguments and the same connection, as :func:`load_config` was
+    last told it; its connections are closed when the loop's tasks are cancelled at shutdown.
 
     Raises:
         RuntimeError: no event loop is running.
     """
     loop = asyncio.get_running_loop()
     clients = _clients.setdefault(loop, {})
-    key = (ClientType, args, tuple(sorted(kwargs.items())))
+    key = (ClientType, args, tuple(sorted(kwargs.items())), _default.get("key"))
     client = clients.get(key)
     if client is None:
         if not args and "api_client" not in kwargs:

@@ -19,7 +19,7 @@ from jupyterhub.spawner import Spawner
 from kubernetes_asyncio.client import ApiException
 
 from ._version import __version__
-from .clients import load_config, shared_client
+from .clients import shared_client
 from .config import _sorted_dict_values, check_config_names
 from .diagnosis import is_ready, server_status
 from .errors import SpawnError
@@ -92,11 +92,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
         if self.port == 0:
             self.port = 8888
         self._feed = ProgressFeed()
-        load_config(
-            host=self.k8s_api_host or None,
-            ssl_ca_cert=self.k8s_api_ssl_ca_cert or None,
-            verify_ssl=self.k8s_api_verify_ssl,
-        )
+        self._use_connection()
         self.api = shared_client("CoreV1Api")
 
     def _check_config_names(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 
 from kubernetes_asyncio.client import ApiException
 
+from .clients import load_config
 from .config import SpawnerConfig
 from .kube.informer import Health, Informer
 from .kube.pod_events import PodEvents
@@ -45,6 +46,16 @@ class Watching(SpawnerConfig):
     _pod_events: ClassVar[dict[tuple[Any, ...], PodEvents]] = {}
     _requests_of_loop: ClassVar[dict[tuple[Any, ...], Requests]] = {}
 
+    # ---- connection --------------------------------------------------------------------
+
+    def _use_connection(self) -> None:
+        """Make this spawner's connection the one that clients are made for; free if it is."""
+        load_config(
+            host=self.k8s_api_host or None,
+            ssl_ca_cert=self.k8s_api_ssl_ca_cert or None,
+            verify_ssl=self.k8s_api_verify_ssl,
+        )
+
     # ---- requests ----------------------------------------------------------------------
 
     @property
@@ -77,9 +88,18 @@ class Watching(SpawnerConfig):
         # gets a slot of its own, so that neither sees the other's.
         key = self._get_reflector_key(kind)
         present = self.reflectors.get(key)
-        if present is None or self._selects_ours(present) or kind != "pods":
+        if present is None:
+            return key
+        if not self._asks_our_server(present):
+            return (*key, self.component_label, _host(self.api))
+        if self._selects_ours(present) or kind != "pods":
             return key
         return (*key, self.component_label)
+
+    def _asks_our_server(self, reflector: Any) -> bool:
+        # What is missing at another API server is not gone.
+        asked, ours = _host(getattr(reflector, "api", None)), _host(self.api)
+        return "" in (asked, ours) or asked == ours
 
     def _selects_ours(self, reflector: Any) -> bool:
         labels = getattr(reflector, "labels", None) or {}
@@ -115,6 +135,7 @@ class Watching(SpawnerConfig):
         present = self._registered(kind)
         if present is not None and not replace:
             return present
+        self._use_connection()
         reflector = reflector_class(
             parent=self,
             namespace=self.namespace,
@@ -198,7 +219,7 @@ class Watching(SpawnerConfig):
     def _events_of_pods(self) -> PodEvents:
         """Return the followed-pods event watch of this loop and namespace."""
         loop = asyncio.get_running_loop()
-        key = (loop, *self._get_reflector_key("events"))
+        key = (loop, *self._get_reflector_key("events"), _host(self.api))
         watch = self._pod_events.get(key)
         if watch is None:
             for stale in [k for k in self._pod_events if k[0].is_closed()]:
@@ -278,6 +299,13 @@ class Watching(SpawnerConfig):
             await informer.wait_for(key, lambda item: _gone(item, uid), deadline)
         finally:
             await informer.stop()
+
+
+def _host(api: Any) -> str:
+    """Return the URL of the API server that ``api`` asks; '' if that can't be told."""
+    configuration = getattr(getattr(api, "api_client", None), "configuration", None)
+    host = getattr(configuration, "host", "")
+    return host if isinstance(host, str) else ""
 
 
 def _gone(item: Mapping[str, Any] | None, uid: str) -> bool:

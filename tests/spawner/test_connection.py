@@ -38,6 +38,24 @@ async def test_k8s_api_host_replaces_the_address_of_the_kubeconfig(stage):
         await other.stop()
 
 
+async def test_two_api_servers_in_one_process_are_not_mixed_up(stage):
+    other = Stage(token=stage.server.token)
+    await other.start()
+    try:
+        here = stage.spawner()
+        there = other.spawner(k8s_api_host=other.server.url)
+        assert here.api is not there.api
+        async with stage.starting(here), other.starting(there):
+            (pod,), (other_pod,) = await stage.pods(), await other.pods()
+            assert uid_of(pod) != uid_of(other_pod)
+            # Each asks its own cache; of the other's pod neither knows.
+            assert here._pods() is not there._pods()
+            assert uid_of(await here._find_pod()) == uid_of(pod)
+            assert uid_of(await there._find_pod()) == uid_of(other_pod)
+    finally:
+        await other.stop()
+
+
 def _without_authority(stage, path):
     """Write a kubeconfig that does not name the authority of the server's certificate."""
     kubeconfig = stage.server.kubeconfig()

@@ -106,6 +106,16 @@ async def test_one_client_per_kind_and_arguments(loads):
     assert clients.shared_client("CoreV1Api", networking.api_client) is not core
 
 
+async def test_one_client_per_connection(loads):
+    clients.load_config()
+    first = clients.shared_client("CoreV1Api")
+    clients.load_config(host="https://other:1")
+    other = clients.shared_client("CoreV1Api")
+    assert other.api_client.configuration.host == "https://other:1"
+    clients.load_config()
+    assert clients.shared_client("CoreV1Api") is first
+
+
 def test_needs_a_running_loop(loads):
     with pytest.raises(RuntimeError):
         clients.shared_client("CoreV1Api")
