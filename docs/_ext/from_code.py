@@ -1,0 +1,234 @@
+"""Writes what the code knows of itself to ``docs/_generated``, for pages to include."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from helptext import as_markdown
+from jupyterhub.spawner import Spawner
+from sphinx.application import Sphinx
+from sphinx.errors import ExtensionError
+from traitlets import HasTraits, TraitType
+
+from kubespawner.config import SpawnerConfig
+from kubespawner.config.connection import ConnectionConfig
+from kubespawner.legacy import RENAMED
+from kubespawner.proxy import settings as proxy_settings
+
+ROOT = Path(__file__).parents[2]
+
+_TYPES = {
+    "a unicode string": "text",
+    "an int": "whole number",
+    "a float": "number",
+    "a boolean": "True or False",
+    "a list": "list",
+    "a dict": "dict",
+    "a callable": "callable",
+}
+
+
+# ---- settings --------------------------------------------------------------------------
+
+
+def own_traits(mixin: type[HasTraits]) -> dict[str, TraitType[Any, Any]]:
+    """Return the settings that a mixin itself declares, in the order of its source."""
+    return {
+        name: trait
+        for name, trait in vars(mixin).items()
+        if isinstance(trait, TraitType) and trait.metadata.get("config")
+    }
+
+
+def subject(mixin: type[HasTraits]) -> str:
+    """Return the subject of a mixin: the name of its module."""
+    return mixin.__module__.rpartition(".")[2]
+
+
+def kind_of(trait: Any) -> str:
+    """Return which values a setting takes, in words."""
+    if trait.__class__.__name__ == "Memory":
+        text = "number of bytes, or text with suffix K, M, G or T"
+    elif hasattr(trait, "values"):
+        text = "one of " + ", ".join(f"`{value!r}`" for value in trait.values)
+    else:
+        text = trait.info().removesuffix(" or None")
+        for technical, plain in _TYPES.items():
+            text = text.replace(technical, plain)
+    return f"{text}, or None" if trait.allow_none else text
+
+
+def default_of(cls: type[HasTraits], name: str) -> str:
+    """Return the default of a setting as code; in words where it depends on where the hub runs."""
+    if any(name in vars(base).get("_trait_default_generators", {}) for base in cls.__mro__):
+        return "depends, see below"
+    return f"`{getattr(cls(), name)!r}`"
+
+
+def old_names(name: str) -> list[tuple[str, str]]:
+    """Return the earlier names of a setting, each with the version that renamed it."""
+    return [(old, since) for old, (new, since) in RENAMED.items() if new == name]
+
+
+def described(cls: type[HasTraits], section: str, mixin: type[HasTraits]) -> str:
+    """Return the settings of ``mixin``, with all that is known of each."""
+    names = cls.class_trait_names(config=True)
+    return "\n\n".join(
+        _setting(cls, section, name, trait, names) for name, trait in own_traits(mixin).items()
+    )
+
+
+def _setting(cls: Any, section: str, name: str, trait: Any, names: Iterable[str]) -> str:
+    lines = [
+        f"````{{setting}} {section}.{name}\n",
+        f":Values: {kind_of(trait)}",
+        f":Default: {default_of(cls, name)}",
+    ]
+    if section == "KubeSpawner":
+        earlier = [f"`{old}` (until {since})" for old, since in old_names(name)]
+        if earlier:
+            lines.append(f":Earlier names: {', '.join(earlier)}")
+    lines += ["", as_markdown(trait.help, section, frozenset(names), name), "````"]
+    return "\n".join(lines)
+
+
+def settings_index() -> str:
+    """Return a table of every setting: name, subject, default, and what it is for."""
+    rows = [
+        (name, mixin, trait)
+        for mixin in SpawnerConfig.__bases__
+        for name, trait in own_traits(mixin).items()
+    ]
+    return table(
+        ("Setting", "Subject", "In short"),
+        (
+            (
+                f"{{setting}}`{name} <KubeSpawner.{name}>`",
+                f"[{subject(mixin)}](../configuration/{subject(mixin)}.md)",
+                first_sentence(trait.help),
+            )
+            for name, mixin, trait in sorted(rows, key=lambda row: row[0])
+        ),
+    )
+
+
+def jupyterhub_settings() -> str:
+    """Return a table of the settings that come from JupyterHub's own Spawner."""
+    own = SpawnerConfig.class_trait_names(config=True)
+    return table(
+        ("Setting", "In short"),
+        (
+            (f"`KubeSpawner.{name}`", first_sentence(trait.help))
+            for name, trait in sorted(Spawner.class_traits(config=True).items())
+            if name not in own
+        ),
+    )
+
+
+def aliases() -> str:
+    """Return the table of names of earlier versions."""
+    return table(
+        ("Earlier name", "Name today", "Renamed in"),
+        (
+            (f"`{old}`", f"{{setting}}`{new} <KubeSpawner.{new}>`", since)
+            for old, (new, since) in sorted(RENAMED.items())
+        ),
+    )
+
+
+# ---- modules ---------------------------------------------------------------------------
+
+
+def modules() -> str:
+    """Return a table of the package's modules, each with the first line of its docstring."""
+    package = ROOT / "kubespawner"
+    return table(
+        ("Module", "What it holds"),
+        (
+            (f"`{path.relative_to(package)}`", first_sentence(_docstring(path)))
+            for path in sorted(package.rglob("*.py"), key=lambda p: (len(p.parts), p))
+            if _docstring(path)
+        ),
+    )
+
+
+def _docstring(path: Path) -> str:
+    return ast.get_docstring(ast.parse(path.read_text())) or ""
+
+
+# ---- Markdown --------------------------------------------------------------------------
+
+
+def first_sentence(text: str) -> str:
+    """Return the first sentence of a docstring or help text, on one line."""
+    paragraph = " ".join(inspect.cleandoc(text).split("\n\n")[0].split()).removesuffix("::")
+    before, stop, _ = paragraph.partition(". ")
+    return (before + "." if stop else paragraph).replace("``", "`").replace("|", "\\|")
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a Markdown table."""
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def pages() -> Iterator[tuple[str, str]]:
+    """Yield the name and the text of everything that is generated."""
+    for mixin in SpawnerConfig.__bases__:
+        yield f"settings-{subject(mixin)}.md", described(SpawnerConfig, "KubeSpawner", mixin)
+    yield "settings-index.md", settings_index()
+    yield "settings-jupyterhub.md", jupyterhub_settings()
+    yield "aliases.md", aliases()
+    yield "modules.md", modules()
+    yield from proxies()
+
+
+def proxies() -> Iterator[tuple[str, str]]:
+    """Yield the settings of the proxy classes."""
+    cls = proxy_settings.ProxyConfig
+    section = "KubeIngressProxy"
+    yield (
+        "settings-proxy.md",
+        "\n\n".join(described(cls, section, base) for base in (cls, ConnectionConfig)),
+    )
+
+
+def all_names() -> frozenset[str]:
+    """Return every setting's full name."""
+    spawner = {f"KubeSpawner.{name}" for m in SpawnerConfig.__bases__ for name in own_traits(m)}
+    proxy = proxy_settings.ProxyConfig.class_trait_names(config=True)
+    return frozenset(spawner | {f"KubeIngressProxy.{name}" for name in proxy})
+
+
+def write(directory: Path) -> None:
+    """Write all pages; those that have not changed keep their time, so that Sphinx can skip them.
+
+    Raises:
+        ExtensionError: a part of what is to be documented has nothing to say of itself.
+    """
+    directory.mkdir(exist_ok=True)
+    for name, text in pages():
+        if not text.strip():
+            raise ExtensionError(f"Nothing was generated for {name}")
+        path = directory / name
+        if not path.exists() or path.read_text() != text + "\n":
+            # In one piece: another build may be reading it.
+            fresh = path.with_suffix(f".{os.getpid()}")
+            fresh.write_text(text + "\n")
+            fresh.replace(path)
+
+
+def _generate(app: Sphinx, config: Any) -> None:
+    config.settings_names = all_names()
+    write(Path(app.srcdir) / "_generated")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    app.connect("config-inited", _generate)
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
