@@ -83,6 +83,8 @@ class ProfileForms(SettingOverrides):
     _log_name: str
     _feed: ProgressFeed
 
+    # What the last start refused.
+    _refused_options: Any = None
     # Patterns that were matched off the event loop.
     _known_matches: Mapping[tuple[str, str], bool | None] = {}
     # The static list that was found to be right, and what was warned of, for all servers.
@@ -206,7 +208,10 @@ class ProfileForms(SettingOverrides):
             raise ConfigurationError(
                 f"the template of the spawn form: {type(e).__name__}: {e}"
             ) from e
-        return _alert(_fallback(dropped)) + page if dropped else page
+        # The hub's answer to a refused choice says itself what is wrong.
+        if not dropped or self.user_options is self._refused_options:
+            return page
+        return _alert(_fallback(dropped)) + page
 
     # ---- the answer --------------------------------------------------------------------
 
@@ -264,7 +269,11 @@ class ProfileForms(SettingOverrides):
                 self.user_options = options
                 self.log.warning("%s: %s", self._log_name, _fallback(dropped))
                 self._feed.add(_fallback(dropped))
-        self._validate_user_options(profiles)
+        try:
+            self._validate_user_options(profiles)
+        except OptionsError:
+            self._refused_options = self.user_options
+            raise
         await self._load_profile(options.get("profile"), profiles)
 
     def _options_are_stored(self) -> bool:
@@ -373,6 +382,6 @@ _NOTHING_OPEN = "None of the profiles of this hub is open to you; please ask its
 
 def _fallback(dropped: list[str]) -> str:
     return (
-        "Your last choice is no longer available, so the default is used instead for: "
+        "Part of your last choice is not available, so the default is used instead for: "
         f"{', '.join(dropped)}."
     )

@@ -256,13 +256,13 @@ def _selected(
     matches: Matches,
 ) -> Selection:
     label = label_of(key, option)
-    if option.get("number"):
-        return _number(key, label, option["number"], options.get(key))
-    choices, unlisted = option.get("choices") or {}, option["unlisted_choice"]
     text = _text(options.get(f"{key}{UNLISTED_SUFFIX}"), label)
-    choice = _text(options.get(key), label)
     if text:
         text = text.strip()
+    choices, unlisted = option.get("choices") or {}, option["unlisted_choice"]
+    if option.get("number") and not text:
+        return _number(key, label, option["number"], options.get(key))
+    choice = _text(options.get(key), label)
     if text:
         if not unlisted["enabled"]:
             raise InvalidChoice(f"{label}: a value of your own is not allowed")

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from .conftest import Browser
+from tests.support.hub import Browser
 
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(240)]
 
