@@ -25,6 +25,7 @@ from .config import SpawnerConfig, _sorted_dict_values
 from .errors import ConfigurationError
 from .hubplace import hub_namespace
 from .objects import make_pod, make_pvc, make_secret, make_service
+from .podsecurity import harden
 from .slugs import is_valid_label, safe_slug
 
 USERNAME = "hub.jupyter.org/username"
@@ -228,7 +229,7 @@ class Manifests(SpawnerConfig):
     async def get_pod_manifest(self) -> V1Pod:
         """Return the manifest of this server's pod, before ``modify_pod_hook``."""
         expand = self._expand_all
-        return make_pod(
+        pod = make_pod(
             name=self.pod_name,
             cmd=self._command(),
             port=self.port,
@@ -276,6 +277,12 @@ class Manifests(SpawnerConfig):
             ssl_secret_mount_path=self.secret_mount_path,
             logger=self.log,
         )
+        self._harden(pod)
+        return pod
+
+    def _harden(self, pod: V1Pod) -> None:
+        if self.pod_security == "restricted":
+            harden(pod)
 
     @property
     def _internal_tls(self) -> bool:

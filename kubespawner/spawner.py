@@ -220,6 +220,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
         if self.modify_pod_hook:
             modified = await resolve(self.modify_pod_hook(self, manifest))
             manifest = self._checked_hook_result(modified, manifest)
+            self._harden(manifest)
         manifest.metadata.annotations = {
             **(manifest.metadata.annotations or {}),
             SPAWN_ID: spawn.id,

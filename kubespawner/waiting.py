@@ -23,6 +23,7 @@ from .kube.requests import Deadline
 from .kube.timing import within
 from .ownership import is_terminating, uid_of
 from .phases import event_message, event_progress, phase_message
+from .podsecurity import violations
 from .watching import Watching
 
 # Failures whose reason only the container itself knows, and how much of its log is shown.
@@ -112,6 +113,7 @@ class Waiting(Watching):
             ConfigurationError: names every problem and its setting.
         """
         problems = check_pod(manifest, service=self.services_enabled)
+        problems += violations(manifest, self.pod_security)
         if problems:
             raise ConfigurationError("; ".join(problems), reason="InvalidManifest")
 

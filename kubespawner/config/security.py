@@ -7,7 +7,7 @@ from jupyterhub.traitlets import Callable
 from traitlets import HasTraits
 
 from . import _checks as checks
-from ._types import Bool, Unicode, Union
+from ._types import Bool, Enum, Unicode, Union
 
 _CALLABLE = "Or a callable, possibly async, that gets the spawner and returns it."
 
@@ -18,6 +18,24 @@ class SecurityConfig(HasTraits):
     https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
     """
 
+    pod_security = Enum(
+        ["", "baseline", "restricted"],
+        default_value="",
+        help="""Which level of the Pod Security Standards every pod is to meet.
+
+        - `""` (the default): none in particular; the cluster may still ask for one.
+        - `baseline`: nothing that gives rights on the node.
+        - `restricted`: beyond that, processes that are not root (`runAsNonRoot`), the runtime's
+          seccomp profile, all capabilities dropped and no way to more privileges. This is set
+          for the notebook, init and extra containers wherever they say nothing themselves. The
+          image must run as another user than root, or `uid` must say as which one.
+
+        A pod that does not meet the level is not created: the start fails with a message that
+        names the setting (or `modify_pod_hook`, `extra_pod_config`) at fault. With either level
+        the namespace can have the label `pod-security.kubernetes.io/enforce`.
+        https://kubernetes.io/docs/concepts/security/pod-security-standards/
+        """,
+    )
     uid = Union(
         [traitlets.Integer(), Callable()],
         default_value=None,

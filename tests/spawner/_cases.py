@@ -149,6 +149,11 @@ RESOURCES = {
 }
 
 SECURITY = {
+    "pod_security": Case(
+        "restricted",
+        pod("securityContext"),
+        {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}},
+    ),
     "uid": Case(1001, notebook("securityContext", "runAsUser"), 1001),
     "gid": Case(1002, notebook("securityContext", "runAsGroup"), 1002),
     "fs_gid": Case(1003, pod("securityContext", "fsGroup"), 1003),

@@ -106,6 +106,7 @@ DEFAULTS = {
     "pod_connect_ip": "",
     "pod_name_template": "jupyter-{user_server}",
     "pod_readiness": "notebook",
+    "pod_security": "",
     "pod_security_context": {},
     "port": 0,
     "priority_class_name": "",
