@@ -155,12 +155,13 @@ class Watching(SpawnerConfig):
         """Return the shared reflector of ``kind``, started and loaded.
 
         A first list that fails is tried again by the reflector itself; until then its content
-        counts as unknown, not as empty.
+        counts as unknown, not as empty. What the Role does not allow is not waited for.
 
         Args:
             replace: make and start a new one, and stop the old.
 
         Raises:
+            ApiException: the API server refuses to list or to watch (HTTP 403).
             ApiUnavailable: the first list did not succeed within what is left of the start under
                 way; without one, within ``start_timeout``.
         """
@@ -168,7 +169,7 @@ class Watching(SpawnerConfig):
         reflector = self._make_reflector(kind, reflector_class, replace, kwargs)
         # Also one that is there already: nothing if it runs, else it is taken up again.
         reflector.informer.start()
-        await reflector.informer.loaded(self._start_deadline())
+        await reflector.informer.under_way(self._start_deadline())
         if old is not None:
             await old.stop()
         return reflector
@@ -295,7 +296,7 @@ class Watching(SpawnerConfig):
         )
         informer.start()
         try:
-            await informer.loaded(deadline)
+            await informer.under_way(deadline)
             await informer.wait_for(key, lambda item: _gone(item, uid), deadline)
         finally:
             await informer.stop()

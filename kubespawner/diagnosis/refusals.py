@@ -142,11 +142,16 @@ def _permission(status: Status, message: str) -> Diagnosis | None:
         return None
     where = f"in namespace {found['namespace']}" if found["namespace"] else "cluster-wide"
     group = f".{found['group']}" if found["group"] else ""
+    role = "Role" if found["namespace"] else "ClusterRole"
+    rule = (
+        f"apiGroups: ['{found['group']}'], resources: ['{found['resource']}'], "
+        f"verbs: ['{found['verb']}']"
+    )
     return _refused(
         "PermissionMissing",
         "This hub lacks a permission in the cluster. Please tell its administrator.",
-        f"the hub's Role lacks the verb {found['verb']!r} on {found['resource']}{group} "
-        f"{where}: {message}",
+        f"the hub's {role} lacks the verb {found['verb']!r} on {found['resource']}{group} "
+        f"{where}; it needs the rule {{{rule}}}: {message}",
     )
 
 

@@ -110,6 +110,9 @@ class Informer:
         self._outage_told = False
         self._loaded = asyncio.Event()
         self._attempted = asyncio.Event()
+        # Whether list and watch got their first answer, and the last refusal (HTTP 403) if any.
+        self._answered = asyncio.Event()
+        self._refusal: ApiException | None = None
 
     # ---- life --------------------------------------------------------------------------
 
@@ -166,6 +169,35 @@ class Informer:
                 f"list {self.name}: no answer from {connection.describe(self._client())}: "
                 f"{told(cause)}"
             ) from cause
+
+    async def under_way(self, deadline: Deadline | None = None) -> None:
+        """Wait until the content is known and what changes in it is told.
+
+        What the API server refuses is asked for once more, since it may be allowed by now.
+
+        Raises:
+            ApiException: it refuses to list or to watch (HTTP 403); the message names the verb.
+            ApiUnavailable: there was no list until the deadline.
+        """
+        if self._refusal is not None:
+            self._ask_again()
+        while not self._answered.is_set():
+            try:
+                await within(self._answered.wait(), _left(deadline))
+            except asyncio.TimeoutError:
+                await self.loaded(deadline)
+                return
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _ask_again(self) -> None:
+        """Try again at once, and not only after the pause."""
+        task, self._task = self._task, None
+        if task is not None and task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
+        self._refusal = None
+        self._answered.clear()
+        self.start()
 
     async def first_attempt(self) -> None:
         """Wait until the first list has succeeded or failed; raises its error."""
@@ -294,6 +326,10 @@ class Informer:
         self.last_error = error
         self.stale_since = self.stale_since or time.time()
         self._attempted.set()
+        if isinstance(error, ApiException) and error.status == 403:
+            self._refusal = error
+        if self._refusal is not None or self._loaded.is_set():
+            self._answered.set()
         if isinstance(error, Interrupted):
             # Nothing to tell yet: usually the next watch resumes at once.
             if self._log:
@@ -366,6 +402,8 @@ class Informer:
         watch = await self._collection.watch(self.resource_version, seconds, self._silence_seconds)
         try:
             self._note_success()
+            self._refusal = None
+            self._answered.set()
             async with contextlib.aclosing(watch.lines()) as lines:
                 async for line in lines:
                     self._apply(line)

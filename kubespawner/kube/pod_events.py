@@ -195,7 +195,7 @@ class PodEvents:
         except Exception as e:
             if deadline.expired:
                 raise ApiUnavailable(f"the watch of pod events did not start: {told(e)}") from e
-        await informer.loaded(deadline)
+        await informer.under_way(deadline)
 
     async def stop(self) -> None:
         """End the watch, whoever follows."""

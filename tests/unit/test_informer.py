@@ -154,6 +154,29 @@ async def test_loaded_tells_at_the_deadline_whom_it_asked_and_what_it_heard(api,
     assert informer.health is Health.NEVER_LOADED
 
 
+@pytest.mark.parametrize("refused", ["GET", "WATCH"])
+async def test_what_is_not_allowed_is_told_at_once_and_asked_again_by_the_next(
+    api, informer, refused
+):
+    api.on(refused, PODS, refuse(403, "pods is forbidden"))
+    api.on("GET", PODS, reply(pod_list(pod("a", 1), version=9)))
+    informer.start()
+    with pytest.raises(ApiException, match="pods is forbidden"):
+        await informer.under_way()
+    # Allowed by now: not only after the pause of the one that was refused.
+    await asyncio.gather(*(informer.under_way() for _ in range(3)))
+    assert informer.health is Health.FRESH
+    assert informer.keys() == ["ns/a"]
+
+
+async def test_under_way_needs_no_watch_while_the_api_server_is_only_overloaded(api, informer):
+    api.on("GET", PODS, reply(pod_list(pod("a", 1), version=9)))
+    api.on("WATCH", PODS, *[refuse(503)] * 20)
+    informer.start()
+    await informer.under_way(Deadline.after(10))
+    assert informer.keys() == ["ns/a"]
+
+
 async def test_managed_fields_are_not_kept(api, informer):
     managed = pod("a", 5)
     managed["metadata"]["managedFields"] = [{"manager": "kubelet"}]
