@@ -76,6 +76,44 @@ def fake_hub() -> Any:
     )
 
 
+def build_spawner(
+    config: Any,
+    username: str = "alice",
+    servername: str = "",
+    *,
+    groups: tuple[str, ...] = (),
+    spawner_class: Any = None,
+    hub: Any = None,
+) -> Any:
+    """Return a spawner as a hub with the configuration ``config`` would make it.
+
+    Needs a running event loop; the cluster is the one of the current kubeconfig.
+
+    Args:
+        config: a traitlets ``Config``.
+        groups: names of the groups the user is in.
+        spawner_class: default: ``KubeSpawner``.
+        hub: default: :func:`fake_hub`.
+    """
+    from unittest.mock import MagicMock
+
+    from kubespawner import KubeSpawner
+
+    orm_spawner = MagicMock(server=None, state=None)
+    orm_spawner.name = servername
+    spawner = (spawner_class or KubeSpawner)(
+        user=FakeUser(username, groups),
+        hub=hub or fake_hub(),
+        orm_spawner=orm_spawner,
+        db=MagicMock(),
+        config=config,
+        api_token="token",
+        oauth_client_id="client",
+    )
+    spawner.server = None
+    return spawner
+
+
 def _make(
     username: str = "alice",
     servername: str = "",
@@ -85,27 +123,13 @@ def _make(
     config_file: str | Path | None = None,
     **settings: Any,
 ) -> Any:
-    from unittest.mock import MagicMock
-
     from traitlets.config import Config
-
-    from kubespawner import KubeSpawner
 
     config = Config({"KubeSpawner": Config({"cmd": ANSWERING, "image": "local/server:1"})})
     if config_file is not None:
         config.merge(_load(config_file))
     config.merge(Config({"KubeSpawner": Config(settings)}))
-    orm_spawner = MagicMock(server=None, state=None)
-    orm_spawner.name = servername
-    return (spawner_class or KubeSpawner)(
-        user=FakeUser(username, groups),
-        hub=fake_hub(),
-        orm_spawner=orm_spawner,
-        db=MagicMock(),
-        config=config,
-        api_token="token",
-        oauth_client_id="client",
-    )
+    return build_spawner(config, username, servername, groups=groups, spawner_class=spawner_class)
 
 
 if _async_fixture is not None:

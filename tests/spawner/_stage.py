@@ -8,7 +8,6 @@ import copy
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
-from unittest.mock import MagicMock
 
 import pytest
 from jupyterhub.objects import Hub
@@ -19,10 +18,11 @@ from kubespawner import KubeSpawner, clients
 from kubespawner.legacy import resolve_name
 from kubespawner.localcluster.apiserver import ApiServer
 from kubespawner.localcluster.faults import Fault
+from kubespawner.localcluster.pytest_plugin import build_spawner
 from tests.support.schemas import assert_valid
 
 from ._cases import Case
-from .conftest import User, eventually
+from .conftest import eventually
 
 _NAMESPACES = {"default", "kube-system", "kube-public", "kube-node-lease", "elsewhere"}
 _COLLECTIONS = ("pods", "persistentvolumeclaims", "services", "secrets")
@@ -163,21 +163,13 @@ class Stage:
         **settings: Any,
     ) -> Any:
         """Return a spawner with ``settings`` in the section KubeSpawner of its configuration."""
-        config = Config()
-        config.KubeSpawner = Config(settings)
-        orm_spawner = MagicMock(server=None)
-        orm_spawner.name = servername
-        spawner: Any = cls(
+        return build_spawner(
+            Config({"KubeSpawner": Config(settings)}),
+            username,
+            servername,
+            spawner_class=cls,
             hub=Hub(ip="127.0.0.1", port=8081, base_url="/hub/"),
-            user=User(username),
-            orm_spawner=orm_spawner,
-            db=MagicMock(),
-            config=config,
-            api_token="token",
-            oauth_client_id="client",
         )
-        spawner.server = None
-        return spawner
 
     @contextlib.asynccontextmanager
     async def starting(self, spawner: Any) -> AsyncIterator[asyncio.Future[str]]:
