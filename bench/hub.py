@@ -1,0 +1,254 @@
+"""The hub's side of every scenario: one process, run once with each implementation.
+
+Started as a plain script by the interpreter of the implementation that is measured, so it
+imports nothing of ``bench`` and only names that both implementations have in public. It takes
+commands as JSON lines on stdin and answers each with one JSON line; see :func:`serve`.
+
+What JupyterHub would add (its database, its proxy) is left out: spawners are made with the few
+attributes of users and hub that spawners read, so that only the spawner differs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import json
+import os
+import resource
+import selectors
+import sys
+import time
+import types
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+Answer = dict[str, Any]
+Command = Callable[..., Awaitable[Answer]]
+
+_PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Turns(selectors.DefaultSelector):  # type: ignore[misc, valid-type]
+    """The event loop's selector, timing the loop's turns.
+
+    From the moment that a wait for I/O ends to the next wait, nobody else is served. A heartbeat
+    task would see the same, but only to its own period, and would itself cost what is measured.
+
+    Attributes:
+        longest: seconds of the longest turn since it was last set to 0.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.longest = 0.0
+        self._since = time.perf_counter()
+
+    def select(self, timeout: float | None = None) -> Any:
+        self.longest = max(self.longest, time.perf_counter() - self._since)
+        ready = super().select(timeout)
+        self._since = time.perf_counter()
+        return ready
+
+
+class Measured:
+    """What happened in this process while the ``with`` block ran.
+
+    CPU seconds are of all threads, user and system together.
+    """
+
+    def __init__(self, turns: Turns):
+        self._turns = turns
+        self.figures: Answer = {}
+
+    def __enter__(self) -> Measured:
+        self._rss, self._cpu = resident(), cpu_seconds()
+        self._began = time.monotonic()
+        self._turns.longest = 0.0
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.figures = {
+            "seconds": time.monotonic() - self._began,
+            "cpu": cpu_seconds() - self._cpu,
+            "stall": self._turns.longest,
+            "growth": resident() - self._rss,
+        }
+
+
+def cpu_seconds() -> float:
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def resident() -> int:
+    """Resident bytes of this process."""
+    with open("/proc/self/statm") as file:
+        return int(file.read().split()[1]) * _PAGE
+
+
+class Hub:
+    """Spawners of one hub, and what JupyterHub does with them."""
+
+    def __init__(self, turns: Turns):
+        self._turns = turns
+        self._spawners: dict[str, Any] = {}
+
+    @property
+    def commands(self) -> Mapping[str, Command]:
+        named = (self.about, self.make, self.poll, self.idle, self.settle, self.start, self.stop)
+        return {method.__name__: method for method in named}
+
+    async def about(self) -> Answer:
+        """Which implementation this is."""
+        import jupyterhub
+        import kubernetes_asyncio
+
+        import kubespawner
+
+        return {
+            "kubespawner": kubespawner.__version__,
+            "file": kubespawner.__file__,
+            "jupyterhub": jupyterhub.__version__,
+            "kubernetes_asyncio": kubernetes_asyncio.__version__,
+            "python": sys.version.split()[0],
+        }
+
+    async def make(
+        self, users: list[str], settings: Mapping[str, Any], running: bool = False
+    ) -> Answer:
+        """Make a spawner for each user.
+
+        Args:
+            settings: of the configuration's section ``KubeSpawner``.
+            running: load the state that a running server of this implementation leaves behind.
+        """
+        from traitlets.config import Config
+
+        from kubespawner.spawner import KubeSpawner
+
+        config = Config({"KubeSpawner": settings})
+        with Measured(self._turns) as measured:
+            for name in users:
+                spawner = make_spawner(KubeSpawner, name, config)
+                if running:
+                    spawner.load_state(spawner.get_state())
+                self._spawners[name] = spawner
+        return measured.figures
+
+    async def poll(self) -> Answer:
+        """Poll every spawner at once, as JupyterHub does when it starts."""
+        with Measured(self._turns) as measured:
+            tasks = [asyncio.ensure_future(s.poll()) for s in self._spawners.values()]
+            results = await asyncio.gather(*tasks)
+        return {**measured.figures, "running": sum(result is None for result in results)}
+
+    async def idle(self, seconds: float) -> Answer:
+        """Do nothing but what the implementation does by itself."""
+        with Measured(self._turns) as measured:
+            await asyncio.sleep(seconds)
+        return measured.figures
+
+    async def settle(self) -> Answer:
+        """Return the resident bytes after garbage collection."""
+        gc.collect()
+        return {"resident": resident()}
+
+    async def start(self, users: list[str], readers: int = 0) -> Answer:
+        """Start all servers at once; with ``readers`` progress pages open on each."""
+        returned: dict[str, float] = {}
+        failed: dict[str, str] = {}
+        told: dict[str, int] = dict.fromkeys(users, 0)
+
+        async def read(name: str) -> None:
+            async for _ in self._spawners[name].progress():
+                told[name] += 1
+
+        async def run(name: str) -> None:
+            pages: list[asyncio.Task[None]] = []
+            try:
+                started = asyncio.ensure_future(self._spawners[name].start())
+                pages += [asyncio.ensure_future(read(name)) for _ in range(readers)]
+                await started
+            except Exception as error:  # noqa: BLE001 - reported, whatever it is
+                failed[name] = f"{type(error).__name__}: {error}"
+            returned[name] = time.monotonic()
+            # JupyterHub closes the page when the spawn is over.
+            for page in pages:
+                page.cancel()
+            await asyncio.gather(*pages, return_exceptions=True)
+
+        with Measured(self._turns) as measured:
+            await asyncio.gather(*(run(name) for name in users))
+        return {
+            **measured.figures,
+            "returned": returned,
+            "failed": failed,
+            "told": sum(told.values()),
+        }
+
+    async def stop(self, users: list[str]) -> Answer:
+        """Stop all servers at once."""
+        returned: dict[str, float] = {}
+
+        async def run(name: str) -> None:
+            await self._spawners[name].stop()
+            returned[name] = time.monotonic()
+
+        with Measured(self._turns) as measured:
+            await asyncio.gather(*(run(name) for name in users))
+        return {**measured.figures, "returned": returned}
+
+
+def make_spawner(spawner_class: Any, name: str, config: Any) -> Any:
+    """Return a spawner for the default server of user ``name``."""
+    from jupyterhub.objects import Hub as HubObject
+
+    user = types.SimpleNamespace(
+        name=name,
+        id=abs(hash(name)),
+        url=f"/user/{name}/",
+        escaped_name=name,
+        settings={},
+        groups=[],
+        spawners={},
+        server=None,
+    )
+    spawner = spawner_class(
+        hub=HubObject(ip="127.0.0.1", port=8081, base_url="/hub/"),
+        user=user,
+        orm_spawner=types.SimpleNamespace(name="", server=None, user_options=None, state=None),
+        config=config,
+        api_token="token",
+        oauth_client_id=f"jupyterhub-user-{name}",
+    )
+    user.spawners[""] = spawner
+    spawner.server = None
+    return spawner
+
+
+async def serve(commands: Mapping[str, Command]) -> None:
+    """Answer commands until stdin ends.
+
+    A command is ``{"do": name, …arguments}``; its answer is what the command's function returns.
+    """
+    loop = asyncio.get_running_loop()
+    reader = asyncio.StreamReader(limit=1 << 24)
+    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    async for line in reader:
+        arguments = json.loads(line)
+        answer = await commands[arguments.pop("do")](**arguments)
+        print(json.dumps(answer), flush=True)
+
+
+def main() -> None:
+    turns = Turns()
+    loop = asyncio.SelectorEventLoop(turns)
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(serve(Hub(turns).commands))
+    # Watches still run; ending them tidily is not what is measured.
+    sys.stdout.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    main()
