@@ -22,6 +22,8 @@ def __getattr__(name: str) -> Any:
     # need neither JupyterHub nor the Kubernetes client.
     if name == "KubeSpawner":
         from .spawner import KubeSpawner
+        from .startcheck import check_at_hub_start
 
+        check_at_hub_start()
         return KubeSpawner
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

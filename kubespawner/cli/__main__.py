@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from .._version import __version__
+from .check import check
 from .demo import demo
 
 
@@ -14,6 +15,7 @@ def main() -> None:
     """Tools around KubeSpawner."""
 
 
+main.add_command(check)
 main.add_command(demo)
 
 if __name__ == "__main__":
