@@ -12,12 +12,17 @@ from traitlets import TraitError
 from .clients import describe_connection
 from .diagnosis import refusal
 from .errors import ConfigurationError, SpawnError
-from .kube.requests import ApiUnavailable, status_of
+from .kube.requests import ApiUnavailable, status_of, told
 from .naming import TemplateError
 
 
 class StartTimeoutError(SpawnError, TimeoutError):
     """The server was not ready within ``start_timeout``."""
+
+
+def explained(error: BaseException) -> str:
+    """Return ``error`` for the log; of a missing permission, what has to be added to the Role."""
+    return refusal(status_of(error)).admin if isinstance(error, ApiException) else told(error)
 
 
 def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseException:

@@ -14,6 +14,7 @@ from kubernetes_asyncio.client import ApiException
 from .checks import check_name
 from .companions import Companions
 from .errors import ConfigurationError, SpawnError
+from .failures import explained
 from .kube.requests import Deadline
 from .objects import make_namespace
 from .ownership import is_terminating, uid_of
@@ -72,7 +73,11 @@ class Namespaces(Companions):
             )
         except ApiException as e:
             if e.status == 403 and refusal.status == 409:
-                # It exists, and the Role does not allow reading it: nothing more to be known.
+                self.log.warning(
+                    "Whether namespace %s is being deleted is unknown: %s",
+                    self.namespace,
+                    explained(e),
+                )
                 return {}
             raise refusal from e
         if present is None and refusal.status == 403:

@@ -23,7 +23,7 @@ from .clients import shared_client
 from .config import _sorted_dict_values, check_config_names
 from .diagnosis import is_ready, server_status
 from .errors import SpawnError
-from .failures import as_spawn_error
+from .failures import as_spawn_error, explained
 from .feed import ProgressFeed, SlowSpawnNotice
 from .forms import ProfileForms
 from .kube.requests import ApiUnavailable, Deadline
@@ -206,7 +206,9 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
         try:
             await watch.ready(spawn.deadline.sooner(self.k8s_api_request_timeout))
         except (ApiException, ApiUnavailable, OSError) as e:
-            self.log.warning("Progress of %s is told without events: %s", self._log_name, e)
+            self.log.warning(
+                "Progress of %s is told without events: %s", self._log_name, explained(e)
+            )
 
     async def _choose_options(self) -> None:
         names = (self.namespace, self.dns_name)

@@ -15,6 +15,7 @@ from .checks import check_name
 from .claims import KIND, ClaimBook, ClaimPlace
 from .companions import Companions
 from .errors import ConfigurationError
+from .failures import as_spawn_error, explained
 from .kube.requests import Deadline
 from .ownership import Owner
 
@@ -105,10 +106,9 @@ class Storage(Companions):
             if e.status != 403:
                 raise
             self.log.warning(
-                "The Role does not allow reading claims in %s: claims of earlier versions "
-                "(here: %s) can't be looked for",
-                self.namespace,
+                "Claims of earlier versions (here: %s) can't be looked for: %s",
                 ", ".join(legacy),
+                explained(e),
             )
 
     # ---- having it ---------------------------------------------------------------------
@@ -160,7 +160,12 @@ class Storage(Companions):
     # ---- losing it ---------------------------------------------------------------------
 
     async def delete_forever(self) -> None:
-        """Delete the claim of a deleted user or server, if it is theirs alone."""
+        """Delete the claim of a deleted user or server, if it is theirs alone.
+
+        Raises:
+            SpawnError: the API server refuses; the claim is still there.
+            ApiUnavailable: no answer within ``k8s_api_request_retry_timeout``.
+        """
         if not self.delete_pvc:
             self.log.info("Keeping claim %s: KubeSpawner.delete_pvc is off", self.pvc_name)
             return
@@ -174,11 +179,14 @@ class Storage(Companions):
                 ", ".join(sharing),
             )
             return
-        await self._claim_place().delete_if_theirs(
-            ensured=self.storage_pvc_ensure,
-            uid=self._claim_book.uid_in(self.namespace),
-            deadline=Deadline.after(self.k8s_api_request_retry_timeout),
-        )
+        try:
+            await self._claim_place().delete_if_theirs(
+                ensured=self.storage_pvc_ensure,
+                uid=self._claim_book.uid_in(self.namespace),
+                deadline=Deadline.after(self.k8s_api_request_retry_timeout),
+            )
+        except ApiException as e:
+            raise as_spawn_error(e, self, None) from e
         self._claim_book.forget(self.namespace)
         self._pvc_exists = False
 

@@ -7,16 +7,19 @@ the pod, on its events, and when a patience ends.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 import aiohttp
+from kubernetes_asyncio.client import ApiException
 
 from .checks import check_pod
 from .diagnosis import Diagnosis, diagnose
 from .errors import ConfigurationError, SpawnError
+from .failures import explained
 from .feed import ProgressFeed
 from .kube.pod_events import Followed, PodEvents
 from .kube.requests import Deadline
@@ -169,6 +172,10 @@ class Waiting(Watching):
             return diagnosis
         if response.status != 200:
             # Reading logs is a permission of its own, which the Role need not give.
+            error = ApiException(status=response.status, reason=response.reason)
+            error.body = text
+            level = logging.WARNING if response.status == 403 else logging.DEBUG
+            self.log.log(level, "The log of %s can't be shown: %s", self._pod_key, explained(error))
             return diagnosis
         return diagnose(
             pod,

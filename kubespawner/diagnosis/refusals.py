@@ -140,9 +140,12 @@ def _permission(status: Status, message: str) -> Diagnosis | None:
     found = _RBAC.search(message)
     if not found:
         return None
-    where = f"in namespace {found['namespace']}" if found["namespace"] else "cluster-wide"
     group = f".{found['group']}" if found["group"] else ""
-    role = "Role" if found["namespace"] else "ClusterRole"
+    # A request for one namespace counts as one in it; what allows it is cluster-wide.
+    if found["resource"] == "namespaces" or not found["namespace"]:
+        where, role = "cluster-wide", "ClusterRole"
+    else:
+        where, role = f"in namespace {found['namespace']}", "Role"
     rule = (
         f"apiGroups: ['{found['group']}'], resources: ['{found['resource']}'], "
         f"verbs: ['{found['verb']}']"
