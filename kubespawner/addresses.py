@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
@@ -60,7 +59,7 @@ class Addresses(Manifests):
     def _get_pod_url(self, pod: Mapping[str, Any]) -> Any:
         """Return the URL of the server in ``pod``, without a path.
 
-        ``get_pod_url``, if set, decides alone; its result may be awaitable in ``start()``.
+        ``get_pod_url``, if set, decides alone; its result may be awaitable.
         """
         if self.get_pod_url:
             return self.get_pod_url(self, pod)
@@ -86,17 +85,13 @@ class Addresses(Manifests):
             )
         return url
 
-    def _update_address(self, pod: Mapping[str, Any]) -> None:
+    async def _update_address(self, pod: Mapping[str, Any]) -> None:
         """Take over a changed address of the running pod into the hub's database."""
         server = self.server  # type: ignore[attr-defined]
         if not server:
             return
         try:
-            url = self._get_pod_url(pod)
-            if inspect.isawaitable(url):
-                if inspect.iscoroutine(url):
-                    url.close()
-                return
+            url = await resolve(self._get_pod_url(pod))
             new = split_address(url)
             old = split_address(server.url)
         except Exception as e:  # noqa: BLE001 - an operator's hook may raise anything

@@ -307,7 +307,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
                 return None
             return await self._ended(pod, status)
         if self.is_pod_running(pod):
-            self._update_address(pod)
+            await self._update_address(pod)
         return None
 
     async def _poll_unresolved(self) -> int | None:
@@ -383,7 +383,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
             except (TimeoutError, asyncio.TimeoutError):
                 self.log.warning("%s is still not ready", self._log_name)
             if isinstance(pod, Mapping) and self.is_pod_running(pod):
-                self._update_address(pod)
+                await self._update_address(pod)
         return await super().get_url()
 
     # ---- stop --------------------------------------------------------------------------

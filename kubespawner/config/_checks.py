@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from difflib import get_close_matches
@@ -404,10 +403,4 @@ def environment(value: Mapping[Any, Any]) -> Any:
     for name in value:
         if not isinstance(name, str) or not name or "=" in name:
             raise Wrong("the name of a variable is a text without '='", " key", (name,))
-    return value
-
-
-def synchronous(value: Any) -> Any:
-    if inspect.iscoroutinefunction(value):
-        raise Wrong("it must be a plain function, not an async one")
     return value

@@ -37,10 +37,9 @@ class NetworkingConfig(HasTraits):
     get_pod_url = Callable(
         None,
         allow_none=True,
-        check=checks.synchronous,
         help="""Called with the spawner and the pod (a dict); returns the server's full URL.
 
-        Replaces every other rule. Not async. Example::
+        Replaces every other rule. May be async. Example::
 
             c.KubeSpawner.get_pod_url = lambda spawner, pod: (
                 f"http://{pod['status']['podIP']}:{spawner.port}"

@@ -82,7 +82,12 @@ async def test_get_pod_url_decides_the_url(stage):
     def get_pod_url(spawner, pod):
         return f"https://{pod['status']['podIP']}.example:{spawner.port}"
 
+    async def later(spawner, pod):
+        await asyncio.sleep(0)
+        return get_pod_url(spawner, pod)
+
     assert await url(stage, get_pod_url=get_pod_url) == "https://10.1.2.3.example:8888"
+    assert await url(stage, get_pod_url=later) == "https://10.1.2.3.example:8888"
 
 
 @shows("dns_name_template")

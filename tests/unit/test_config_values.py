@@ -145,15 +145,6 @@ def test_a_wrong_value_is_refused_at_run_time_as_well():
     assert spawner.image == "quay.io/jupyterhub/singleuser:latest"
 
 
-async def _async_url(spawner, pod):
-    return ""
-
-
-def test_get_pod_url_can_not_be_async():
-    with pytest.raises(TraitError, match=r"get_pod_url is .*not an async one"):
-        configured(get_pod_url=_async_url)
-
-
 def hook(spawner, pod):
     return pod
 
