@@ -18,9 +18,12 @@ from traitlets import HasTraits, TraitType
 from kubespawner.config import SpawnerConfig
 from kubespawner.config.connection import ConnectionConfig
 from kubespawner.legacy import RENAMED
-from kubespawner.proxy import settings as proxy_settings
+from kubespawner.proxy.settings import IngressConfig, ProxyConfig
 
 ROOT = Path(__file__).parents[2]
+
+# Section of a proxy -> the mixin with what only that one has.
+PROXIES: dict[str, type[HasTraits]] = {"KubeIngressProxy": IngressConfig}
 
 _TYPES = {
     "a unicode string": "text",
@@ -190,20 +193,25 @@ def pages() -> Iterator[tuple[str, str]]:
 
 
 def proxies() -> Iterator[tuple[str, str]]:
-    """Yield the settings of the proxy classes."""
-    cls = proxy_settings.ProxyConfig
-    section = "KubeIngressProxy"
-    yield (
-        "settings-proxy.md",
-        "\n\n".join(described(cls, section, base) for base in (cls, ConnectionConfig)),
-    )
+    """Yield the settings of the proxy classes; those that they share are described at each."""
+    for section, own in PROXIES.items():
+        settings = type(section, (own, ProxyConfig), {})
+        yield (
+            f"settings-{section}.md",
+            "\n\n".join(
+                described(settings, section, mixin)
+                for mixin in (own, ProxyConfig, ConnectionConfig)
+            ),
+        )
 
 
 def all_names() -> frozenset[str]:
     """Return every setting's full name."""
-    spawner = {f"KubeSpawner.{name}" for m in SpawnerConfig.__bases__ for name in own_traits(m)}
-    proxy = proxy_settings.ProxyConfig.class_trait_names(config=True)
-    return frozenset(spawner | {f"KubeIngressProxy.{name}" for name in proxy})
+    names = {f"KubeSpawner.{name}" for m in SpawnerConfig.__bases__ for name in own_traits(m)}
+    for section, own in PROXIES.items():
+        for mixin in (own, ProxyConfig, ConnectionConfig):
+            names |= {f"{section}.{name}" for name in own_traits(mixin)}
+    return frozenset(names)
 
 
 def write(directory: Path) -> None:

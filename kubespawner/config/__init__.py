@@ -7,12 +7,8 @@ https://traitlets.readthedocs.io/en/stable/config.html
 
 from __future__ import annotations
 
-from typing import Any
-
-from traitlets import HasTraits, TraitType
-from traitlets.config import Configurable
-
 from ._checks import _sorted_dict_values, nearest
+from ._section import traits_of_section
 from .connection import ConnectionConfig
 from .container import ContainerConfig
 from .lifecycle import LifecycleConfig
@@ -50,16 +46,4 @@ class SpawnerConfig(
 ):
     """All settings that KubeSpawner adds to JupyterHub's, or has with another default or rule."""
 
-    @classmethod
-    def class_own_traits(cls, **metadata: Any) -> dict[str, TraitType[Any, Any]]:
-        """Return the traits that ``cls`` adds to the next ``Configurable`` it is made of.
-
-        Where traitlets asks what a class adds to its base, the mixins between the two count as
-        the class itself.
-        """
-        base: type = next((c for c in cls.__mro__[1:] if issubclass(c, Configurable)), HasTraits)
-        return {
-            name: trait
-            for name, trait in cls.class_traits(**metadata).items()
-            if getattr(base, name, None) is not trait
-        }
+    class_own_traits = classmethod(traits_of_section)

@@ -3,47 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import weakref
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from typing import Any
-from urllib.parse import urlparse
 
 import aiohttp
 from jupyterhub.proxy import Proxy
 from kubernetes_asyncio.client import ApiException
-from prometheus_client import Counter
-from traitlets import Bool
 
-from ..clients import load_config, shared_client
-from ..config import _checks as checks
-from ..config import check_config_names
-from ..errors import ConfigurationError
-from ..hubplace import hub_namespace
-from ..kube.informer import Health
-from ..kube.requests import CONCURRENCY, ApiUnavailable, Deadline, Requests, told
+from ..clients import shared_client
+from ..kube.requests import told
 from ..kube.timing import within
-from ..ownership import annotations_of, labels_of, uid_of
-from ..routes import make_endpoint_slice, make_ingress
-from ..slugs import escape_slug
-from ..utils import generate_hashed_slug
-from .marks import COMPONENT, DATA, PROXY_ROUTE, ROUTESPEC, TARGET
-from .objects import Item, RouteObjects, difference
-from .reflectors import EndpointsReflector, IngressReflector, ServiceReflector
-from .settings import ProxyConfig, expand
-
-# Seconds between two log lines about what is waited for.
-_TELL_EVERY = 10.0
-
-ROUTE_FAILURES = Counter(
-    "kubespawner_proxy_route_failures",
-    "Routes that could not be written or deleted",
-    ["action"],
-)
+from ..routes import make_ingress
+from .base import RouteProxy
+from .marks import ROUTESPEC
+from .objects import Item, RouteObjects
+from .reflectors import IngressReflector
+from .settings import IngressConfig, expand
 
 
-class KubeIngressProxy(ProxyConfig, Proxy):
+class KubeIngressProxy(IngressConfig, RouteProxy, Proxy):
     """A JupyterHub proxy whose routes are Ingresses, for any spawner.
 
     Construct inside a running event loop; its watches start there.
@@ -52,121 +30,28 @@ class KubeIngressProxy(ProxyConfig, Proxy):
         traitlets.TraitError, ConfigurationError: a setting is wrong, or does not exist.
     """
 
-    # The hub neither starts nor stops the ingress controller.
-    should_start = Bool(False)
+    _route_kind = "Ingress"
 
     def __init__(self, *args: Any, **kwargs: Any):
         super().__init__(*args, **kwargs)
-        check_config_names(type(self), self.config)
-        load_config(
-            host=self.k8s_api_host or None,
-            ssl_ca_cert=self.k8s_api_ssl_ca_cert or None,
-            verify_ssl=self.k8s_api_verify_ssl,
-        )
-        self.core_api = shared_client("CoreV1Api")
-        self.networking_api = shared_client("NetworkingV1Api")
-        self.discovery_api = shared_client("DiscoveryV1Api")
-        selected = {COMPONENT: self.component_label, PROXY_ROUTE: "true"}
-        options: dict[str, Any] = {
-            "parent": self,
-            "namespace": self.namespace,
-            "labels": selected,
-        }
-        self.ingress_reflector = IngressReflector(**options)
-        self.service_reflector = ServiceReflector(**options)
-        self.endpoint_reflector = EndpointsReflector(**options)
-        for reflector in self._reflectors:
-            reflector.informer.on_load(self._note_loaded)
-        self._requests = Requests(
-            request_timeout=lambda: self.k8s_api_request_timeout,
-            retry_timeout=lambda: self.k8s_api_request_retry_timeout,
-            log=self.log,
-        )
-        self._ingresses = self._objects("ingress", self.networking_api, self.ingress_reflector)
-        self._services = self._objects("service", self.core_api, self.service_reflector)
-        self._slices = self._objects(
-            "endpoint_slice", self.discovery_api, self.endpoint_reflector, fixed="addressType"
-        )
-        self._locks: weakref.WeakValueDictionary[str, asyncio.Lock] = weakref.WeakValueDictionary()
-        # Few enough routes at once that none waits long for its requests, its time running.
-        self._slots = asyncio.Semaphore(CONCURRENCY)
-        self._told_damaged: set[tuple[str, str]] = set()
         self._class_checked = not self.ingress_class_name
-        self.start_watching()
 
-    def _objects(self, kind: str, api: Any, reflector: Any, fixed: str = "") -> RouteObjects:
-        return RouteObjects(
-            kind, api, reflector.informer, self._requests, self.namespace, self._is_ours, fixed
-        )
-
-    def _is_ours(self, item: Mapping[str, Any]) -> bool:
-        labels = labels_of(item)
-        return labels.get(COMPONENT) == self.component_label and labels.get(PROXY_ROUTE) == "true"
-
-    @property
-    def _reflectors(self) -> list[Any]:
-        return [self.ingress_reflector, self.service_reflector, self.endpoint_reflector]
-
-    def start_watching(self) -> None:
-        """Begin to watch the routes' objects; nothing for what is watched already."""
-        for reflector in self._reflectors:
-            reflector.informer.start()
-
-    def _note_loaded(self) -> None:
-        for reflector in self._reflectors:
-            future = reflector.first_load_future
-            if reflector.health is not Health.NEVER_LOADED and not future.done():
-                future.set_result(None)
-
-    async def stop(self) -> None:
-        """End the watches. The routes stay as they are."""
-        await asyncio.gather(*(reflector.stop() for reflector in self._reflectors))
-
-    # ---- names and manifests -----------------------------------------------------------
-
-    @staticmethod
-    def _name_of(routespec: str) -> str:
-        """Return the name of the route's objects, in its own case."""
-        escaped = "".join(
-            part if len(part) == 1 else part.upper() for part in map(escape_slug, routespec)
-        )
-        return generate_hashed_slug(f"jupyter-{escaped}-route")
-
-    def _fields(self, routespec: str, data: Mapping[str, Any]) -> dict[str, str]:
-        raw = {
-            "username": data.get("user") or "",
-            "servername": data.get("server_name") or "",
-            "servicename": data.get("service") or data.get("services") or "",
-        }
-        namespace = hub_namespace()
-        return {
-            **{name: escape_slug(text) for name, text in raw.items()},
-            **{f"unescaped_{name}": text for name, text in raw.items()},
-            "routespec": self._name_of(routespec),
-            "unescaped_routespec": routespec,
-            "hubnamespace": "user" if namespace == "default" else namespace,
-        }
+    def _make_routes(self) -> RouteObjects:
+        self.networking_api = shared_client("NetworkingV1Api")
+        self.ingress_reflector = self._reflector(IngressReflector)
+        return self._objects("ingress", self.networking_api, self.ingress_reflector)
 
     def _manifests(
         self, routespec: str, target: str, data: Mapping[str, Any]
     ) -> tuple[Item | None, Item | None, Item]:
-        """Return EndpointSlice, Service and Ingress of a route; None for what it does not need."""
         fields = self._fields(routespec, data)
-        labels = {
-            **self._expanded("common_labels", fields),
-            COMPONENT: self.component_label,
-            "app.kubernetes.io/component": self.component_label,
-        }
-        # Without the slashes a host would be taken for a part of the path.
-        url = routespec if routespec.startswith("/") else f"//{routespec}"
-        name = fields["routespec"].lower()
         endpoints, service, ingress = make_ingress(
-            name,
-            url,
+            fields["routespec"].lower(),
+            self._url(routespec),
             target,
             data,
             self.namespace,
-            common_labels=labels,
+            common_labels=self._labels(fields),
             ingress_extra_labels=self._expanded("ingress_extra_labels", fields),
             ingress_extra_annotations=expand(self.ingress_extra_annotations, fields),
             ingress_class_name=self.ingress_class_name,
@@ -178,186 +63,13 @@ class KubeIngressProxy(ProxyConfig, Proxy):
                 model.metadata.annotations[ROUTESPEC] = routespec
         slice_ = None
         if endpoints is not None and service is not None:
-            slice_ = make_endpoint_slice(
-                name,
-                urlparse(target).hostname or "",
-                service.spec.ports[0].port,
-                {
-                    **service.metadata.labels,
-                    "endpointslice.kubernetes.io/managed-by": "kubespawner",
-                },
-                service.metadata.annotations,
-            )
-        plain = self.core_api.api_client.sanitize_for_serialization
-        route = plain(ingress)
-        # Named even if there is none, so that it goes when it is no longer configured.
+            slice_ = self._slice_of(service, target)
+        route = self._plain(ingress)
+        # Named even if there is none: routes of earlier versions have no record of it.
         route["spec"].setdefault("tls", [])
-        return plain(slice_), plain(service), route
+        return slice_, self._plain(service), route
 
-    def _expanded(self, setting: str, fields: Mapping[str, str]) -> dict[str, str]:
-        labels = expand(getattr(self, setting), fields)
-        try:
-            return checks.labels(labels)
-        except checks.Wrong as e:
-            raise ConfigurationError(
-                f"KubeIngressProxy.{setting}{e.where} is {e.part and e.part[0]!r} for the route "
-                f"{fields['unescaped_routespec']}: {e.expected}"
-            ) from e
-
-    # ---- what the hub calls ------------------------------------------------------------
-
-    @asynccontextmanager
-    async def _turn(self, action: str, name: str) -> AsyncIterator[Deadline]:
-        """Let calls for one route take turns; count those that fail."""
-        lock = self._locks.get(name)
-        if lock is None:
-            lock = self._locks[name] = asyncio.Lock()
-        try:
-            async with lock, self._slots:
-                yield Deadline.after(self.k8s_api_request_retry_timeout)
-        except Exception:
-            ROUTE_FAILURES.labels(action).inc()
-            raise
-
-    async def add_route(self, routespec: str, target: str, data: Mapping[str, Any]) -> None:
-        """Create or change the route; known to :meth:`get_all_routes` on return.
-
-        Nothing is requested for a route that is as it should be.
-
-        Args:
-            routespec: ``[host]/path/``, as JupyterHub has it.
-            target: URL of the backend; without a port, that of its scheme.
-            data: kept with the route.
-
-        Raises:
-            ConfigurationError: an object of another owner has the route's name, or a label is
-                not valid.
-            ApiException: the API server refuses.
-            ApiUnavailable: no answer within ``k8s_api_request_retry_timeout``.
-            TimeoutError: an earlier object of the name does not finish its deletion.
-        """
-        name = self._name_of(routespec).lower()
-        async with self._turn("add", name) as deadline:
-            manifests = self._manifests(routespec, target, data)
-            # The Ingress comes last: a route that is shown works.
-            kinds = (self._slices, self._services, self._ingresses)
-            await self._put(name, list(zip(kinds, manifests, strict=True)), deadline)
-
-    async def _put(
-        self, name: str, wanted: list[tuple[RouteObjects, Item | None]], deadline: Deadline
-    ) -> None:
-        steps = []
-        for objects, manifest in wanted:
-            present = await objects.present(name, deadline)
-            if manifest is None and present is None:
-                continue
-            if manifest is None or present is None or difference(manifest, present):
-                steps.append((objects, manifest, present))
-        if not steps:
-            return
-        # First, so that a route that looks complete has none left.
-        await self._delete_legacy_endpoints(name, deadline)
-        for objects, manifest, present in steps:
-            if manifest is not None:
-                await objects.put(manifest, present, deadline)
-        for objects, manifest, present in steps:
-            if manifest is None:
-                await objects.delete(present, deadline)
-
-    async def _delete_legacy_endpoints(self, name: str, deadline: Deadline) -> None:
-        """Delete the Endpoints that earlier versions made.
-
-        Kubernetes mirrors it to a slice, which would keep sending traffic to the old address.
-        """
-        present = await self._requests.read(
-            self.core_api, "endpoints", name, self.namespace, deadline=deadline
-        )
-        if present is not None and self._is_ours(present):
-            await self._requests.delete(
-                self.core_api,
-                "endpoints",
-                name,
-                self.namespace,
-                uid=uid_of(present),
-                deadline=deadline,
-            )
-
-    async def delete_route(self, routespec: str) -> None:
-        """Delete the route; absent is fine. :meth:`get_all_routes` lacks it on return.
-
-        Raises:
-            ApiException, ApiUnavailable: refused; no answer. The route is still there.
-        """
-        name = self._name_of(routespec).lower()
-        async with self._turn("delete", name) as deadline:
-            present = [
-                (objects, await objects.present(name, deadline))
-                for objects in (self._services, self._slices, self._ingresses)
-            ]
-            if all(item is None for _, item in present):
-                return
-            await self._delete_legacy_endpoints(name, deadline)
-            # The Ingress goes last: if something can't be deleted, the hub still sees a route
-            # that it does not want, and tries again.
-            for objects, item in present:
-                await objects.delete(item, deadline)
-
-    async def get_all_routes(self) -> dict[str, dict[str, Any]]:
-        """Return this hub's routes: routespec -> ``{"routespec", "target", "data"}``.
-
-        Waits until they are known; the answer is never that of an interrupted watch.
-
-        Raises:
-            ApiUnavailable: they were not known within ``route_load_timeout``.
-            ApiException: the API server refuses to list them.
-        """
-        deadline = Deadline.after(self.route_load_timeout)
-        await self._loaded(deadline)
-        await self._check_class()
-        selector = self.ingress_reflector.label_selector
-        routes = {}
-        for ingress in await self._ingresses.all(selector, deadline):
-            route = self._route_of(ingress)
-            if route is not None:
-                routes[route["routespec"]] = route
-        return routes
-
-    async def _loaded(self, deadline: Deadline) -> None:
-        """Wait until all objects are known: what is not would be asked for route by route."""
-        self.start_watching()
-        while True:
-            try:
-                for reflector in self._reflectors:
-                    await reflector.informer.loaded(deadline.sooner(_TELL_EVERY))
-                return
-            except ApiUnavailable as e:
-                if deadline.expired:
-                    raise
-                self.log.warning("Waiting for the routes to be listed: %s", e)
-
-    def _route_of(self, ingress: Item) -> dict[str, Any] | None:
-        """Return the route that ``ingress`` is; None, with a log line once, if it is none."""
-        annotations = annotations_of(ingress)
-        name = ingress["metadata"]["name"]
-        try:
-            route = {
-                "routespec": annotations[ROUTESPEC],
-                "target": annotations[TARGET],
-                "data": json.loads(annotations[DATA]),
-            }
-            if not isinstance(route["data"], dict):
-                raise ValueError(f"the annotation {DATA} is no object")
-            if name != self._name_of(route["routespec"]).lower():
-                raise ValueError(f"the route {route['routespec']} has another name")
-        except (KeyError, ValueError) as e:
-            why = f"no annotation {e}" if isinstance(e, KeyError) else str(e)
-            if (name, why) not in self._told_damaged:
-                self._told_damaged.add((name, why))
-                self.log.warning("Ingress %s/%s is no route: %s", self.namespace, name, why)
-            return None
-        return route
-
-    async def _check_class(self) -> None:
+    async def _check_cluster(self) -> None:
         """Warn, once, of an IngressClass that does not exist: no controller would serve it."""
         if self._class_checked:
             return
@@ -369,7 +81,8 @@ class KubeIngressProxy(ProxyConfig, Proxy):
         except ApiException as e:
             if e.status == 404:
                 self.log.warning(
-                    "KubeIngressProxy.ingress_class_name is %r; there is no such IngressClass",
+                    "%s.ingress_class_name is %r; there is no such IngressClass",
+                    type(self).__name__,
                     self.ingress_class_name,
                 )
             else:

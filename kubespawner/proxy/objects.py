@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -12,8 +13,8 @@ from ..kube.backoff import breathe
 from ..kube.informer import Health, Informer
 from ..kube.requests import Deadline, Requests
 from ..kube.store import as_int
-from ..ownership import is_terminating, labels_of, uid_of
-from .marks import COMPONENT
+from ..ownership import annotations_of, is_terminating, labels_of, uid_of
+from .marks import APPLIED, COMPONENT
 
 Item = dict[str, Any]
 
@@ -23,20 +24,54 @@ _SLICE = 100
 _ATTEMPTS = 5
 
 
-def difference(wanted: Any, present: Any) -> Any:
+def with_record(manifest: Item) -> Item:
+    """Return ``manifest`` with a record, as an annotation, of all that it sets.
+
+    What a later manifest sets no more is taken away by it, and what others have set is not. Of
+    labels and annotations the names are enough. https://kubernetes.io/docs/tasks/manage-kubernetes-objects/declarative-config/
+    """
+    meta = manifest["metadata"]
+    record = {key: value for key, value in manifest.items() if key != "metadata"}
+    record["metadata"] = {
+        kind: dict.fromkeys(meta.get(kind) or {}, True) for kind in ("labels", "annotations")
+    }
+    text = json.dumps(record, sort_keys=True, separators=(",", ":"))
+    annotations = {**(meta.get("annotations") or {}), APPLIED: text}
+    return {**manifest, "metadata": {**meta, "annotations": annotations}}
+
+
+def change(manifest: Item, present: Item) -> Any:
+    """Return the JSON merge patch that makes ``present`` what ``manifest`` says; {} if it is.
+
+    ``manifest`` has its record, and ``present`` the one of the manifest before; an object
+    of a version without records loses nothing.
+    """
+    try:
+        record = json.loads(annotations_of(present).get(APPLIED) or "{}")
+    except ValueError:
+        record = {}
+    return difference(manifest, present, record if isinstance(record, dict) else {})
+
+
+def difference(wanted: Any, present: Any, before: Any = None) -> Any:
     """Return the JSON merge patch that makes ``present`` contain ``wanted``; {} if it does.
 
-    What only ``present`` has belongs to the API server or to somebody else, and stays. Nothing
-    and an empty text are the same. https://www.rfc-editor.org/rfc/rfc7386
+    What only ``present`` has belongs to the API server or to somebody else, and stays, unless
+    it is in ``before``, which was wanted earlier. Nothing and an empty text are the same.
+    https://www.rfc-editor.org/rfc/rfc7386
     """
+    earlier = before if isinstance(before, dict) else {}
     patch = {}
     for key, value in wanted.items():
-        other = present.get(key)
+        other, was = present.get(key), earlier.get(key)
         if isinstance(value, dict) and isinstance(other, dict):
-            if nested := difference(value, other):
+            if nested := difference(value, other, was):
                 patch[key] = nested
-        elif not _contains(other, value):
+        elif not _contains(other, value) or (isinstance(was, list) and was != value):
             patch[key] = value
+    for key, was in earlier.items():
+        if was and key not in wanted and key in present:
+            patch[key] = None
     return patch
 
 
@@ -62,6 +97,7 @@ class RouteObjects:
         kind: as :class:`~kubespawner.kube.requests.Requests` has it.
         fixed: a field that can't be changed; an object that differs there is made anew.
         is_ours: tells our objects from foreign ones of the same name.
+        setting: what two hubs of one namespace have to set differently, for messages.
     """
 
     def __init__(
@@ -73,6 +109,8 @@ class RouteObjects:
         namespace: str,
         is_ours: Callable[[Mapping[str, Any]], bool],
         fixed: str = "",
+        *,
+        setting: str = "component_label",
     ):
         self.kind = kind
         self.informer = informer
@@ -81,6 +119,7 @@ class RouteObjects:
         self._namespace = namespace
         self._is_ours = is_ours
         self._fixed = fixed
+        self._setting = setting
         # What we wrote, and what we deleted as it was last, until the watch shows it.
         self._written: dict[str, Item] = {}
         self._deleted: dict[str, Item] = {}
@@ -184,7 +223,7 @@ class RouteObjects:
                 self._api, self.kind, manifest, self._namespace, deadline=deadline
             )
         else:
-            patch = difference(manifest, present)
+            patch = change(manifest, present)
             if not patch:
                 return
             item = await self._requests.patch(
@@ -200,7 +239,7 @@ class RouteObjects:
             raise ConfigurationError(
                 f"{self.kind} {self._namespace}/{name} exists and is not of this hub (its label "
                 f"component is {labels_of(present).get(COMPONENT)!r}). Hubs that share a "
-                "namespace need different values of KubeIngressProxy.component_label.",
+                f"namespace need different values of {self._setting}.",
                 reason="RouteOfAnotherOwner",
             )
         if self._fixed and manifest[self._fixed] != present.get(self._fixed):

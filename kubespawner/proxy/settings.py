@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from traitlets import default
+from traitlets import HasTraits, default
 
 from .. import naming
 from ..config import _checks as checks
+from ..config._section import traits_of_section
 from ..config._types import Bool, Dict, Integer, List, Unicode
 from ..config.connection import ConnectionConfig
 from ..hubplace import hub_namespace
-from .marks import COMPONENT, DATA, PROXY_ROUTE, ROUTESPEC, TARGET
+from .marks import APPLIED, COMPONENT, DATA, PROXY_ROUTE, ROUTESPEC, TARGET
 
 # Without these a route would be lost from sight, and be made again and again.
-_RESERVED = frozenset({COMPONENT, PROXY_ROUTE, ROUTESPEC, TARGET, DATA})
+_RESERVED = frozenset({COMPONENT, PROXY_ROUTE, ROUTESPEC, TARGET, DATA, APPLIED})
 
 _NAMES = ("username", "servername", "servicename", "routespec")
 _FIELDS = frozenset({*_NAMES, *(f"unescaped_{name}" for name in _NAMES), "hubnamespace"})
@@ -64,7 +65,9 @@ def _specifications(value: list[Any]) -> Any:
 
 
 class ProxyConfig(ConnectionConfig):
-    """What an operator sets about routes."""
+    """What an operator sets about routes of any kind."""
+
+    class_own_traits = classmethod(traits_of_section)
 
     namespace = Unicode(
         check=checks.not_empty,
@@ -97,6 +100,24 @@ class ProxyConfig(ConnectionConfig):
         empty. Dashes at the end are dropped.
         """,
     )
+    route_load_timeout = Integer(
+        300,
+        check=checks.positive,
+        help="""Seconds that the hub waits for the list of its routes, at its start above all.
+
+        Then the question fails, and a hub that starts ends with an error. An empty answer would
+        let it take every route for missing.
+        """,
+    )
+
+    @default("namespace")
+    def _default_namespace(self) -> str:
+        return hub_namespace()
+
+
+class IngressConfig(HasTraits):
+    """What an operator sets about routes that are Ingresses."""
+
     ingress_extra_labels = Dict(
         check=checks.all_of(_expanded_labels, _not_reserved),
         expanded=_FIELDS,
@@ -143,16 +164,3 @@ class ProxyConfig(ConnectionConfig):
         For spawners with `services_enabled`, and for the hub's own Service.
         """,
     )
-    route_load_timeout = Integer(
-        300,
-        check=checks.positive,
-        help="""Seconds that the hub waits for the list of its routes, at its start above all.
-
-        Then the question fails, and a hub that starts ends with an error. An empty answer would
-        let it take every route for missing.
-        """,
-    )
-
-    @default("namespace")
-    def _default_namespace(self) -> str:
-        return hub_namespace()

@@ -18,7 +18,8 @@ from kubespawner.kube.requests import ApiUnavailable
 from kubespawner.localcluster.apiserver import ApiServer
 from kubespawner.localcluster.faults import Fault
 from kubespawner.proxy import KubeIngressProxy
-from kubespawner.proxy.ingress import ROUTE_FAILURES
+from kubespawner.proxy.base import ROUTE_FAILURES
+from kubespawner.proxy.marks import APPLIED
 from tests.support.schemas import assert_valid
 
 from .conftest import eventually
@@ -124,9 +125,7 @@ def kinds(found):
 async def settled(proxy):
     """Wait until the watches have shown what the proxy wrote."""
     await eventually(
-        lambda: (
-            not (proxy._ingresses._written or proxy._services._written or proxy._slices._written)
-        )
+        lambda: not (proxy._routes._written or proxy._services._written or proxy._slices._written)
     )
 
 
@@ -306,6 +305,63 @@ async def test_fields_of_others_stay(proxy, objects):
     assert ingress["metadata"]["annotations"]["hub.jupyter.org/proxy-target"] == "http://10.9.9.9:1"
 
 
+async def test_what_is_configured_no_more_is_taken_off_and_fields_of_others_stay(
+    make_proxy, cluster, objects
+):
+    first = make_proxy(
+        common_labels={"team": "t", "kept": "k"},
+        ingress_extra_labels={"shown": "yes"},
+        ingress_extra_annotations={"nginx.ingress.kubernetes.io/backend-protocol": "HTTPS"},
+        ingress_class_name="nginx",
+        ingress_specifications=[{"host": "a.example.com", "tlsSecret": "tls"}],
+    )
+    await first.add_route("/user/foo/", POD, USER)
+    theirs = {"labels": {"theirs": "1"}, "annotations": {"cert-manager.io/x": "1"}}
+    await first.networking_api.patch_namespaced_ingress(NAME, "default", {"metadata": theirs})
+    await first.stop()
+
+    second = make_proxy(common_labels={"kept": "k"})
+    await second.get_all_routes()
+    await second.add_route("/user/foo/", POD, USER)
+    found = await objects(second)
+    for kind in ("ingress", "service", "slice"):
+        assert "team" not in found[kind, NAME]["metadata"]["labels"]
+        assert found[kind, NAME]["metadata"]["labels"]["kept"] == "k"
+    ingress = found["ingress", NAME]
+    assert "shown" not in ingress["metadata"]["labels"]
+    assert ingress["metadata"]["labels"]["theirs"] == "1"
+    assert ingress["metadata"]["annotations"]["cert-manager.io/x"] == "1"
+    assert not any("backend-protocol" in key for key in ingress["metadata"]["annotations"])
+    assert "ingressClassName" not in ingress["spec"]
+    assert "tls" not in ingress["spec"]
+    assert "host" not in ingress["spec"]["rules"][0]
+    await settled(second)
+    cluster.asked()
+    await second.add_route("/user/foo/", POD, USER)
+    assert cluster.asked() == []
+
+
+async def test_a_route_of_an_earlier_version_gets_a_record_and_keeps_what_is_on_it(
+    make_proxy, objects
+):
+    proxy = make_proxy()
+    await proxy.get_all_routes()
+    await proxy.add_route("/user/foo/", POD, USER)
+    mine = (await objects(proxy))["ingress", NAME]["metadata"]["annotations"]
+    await proxy.networking_api.patch_namespaced_ingress(
+        NAME,
+        "default",
+        {"metadata": {"annotations": {APPLIED: None}, "labels": {"from": "before"}}},
+    )
+    await eventually(
+        lambda: "before" in str(proxy.ingress_reflector.ingresses[f"default/{NAME}"]["metadata"])
+    )
+    await proxy.add_route("/user/foo/", POD, USER)
+    meta = (await objects(proxy))["ingress", NAME]["metadata"]
+    assert meta["labels"]["from"] == "before"
+    assert meta["annotations"] == mine
+
+
 async def test_what_was_deleted_by_hand_is_made_again(proxy, objects):
     await proxy.add_route("/user/foo/", POD, USER)
     await settled(proxy)
@@ -437,7 +493,7 @@ async def test_routes_are_waited_for_and_never_empty_before_they_are_known(
 ):
     first = make_proxy()
     await first.add_route("/user/foo/", POD, USER)
-    monkeypatch.setattr("kubespawner.proxy.ingress._TELL_EVERY", 0.05)
+    monkeypatch.setattr("kubespawner.proxy.base._TELL_EVERY", 0.05)
     refusing = cluster.fault(verb="list", status=403, reason="Forbidden", message="no list")
     second = make_proxy()
     second.log = logging.getLogger("test_proxy")

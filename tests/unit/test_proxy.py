@@ -8,8 +8,9 @@ from traitlets.config import Config
 
 from kubespawner.kube.informer import Health
 from kubespawner.proxy import KubeIngressProxy
-from kubespawner.proxy.objects import RouteObjects, difference
-from kubespawner.proxy.settings import ProxyConfig
+from kubespawner.proxy.marks import APPLIED
+from kubespawner.proxy.objects import RouteObjects, change, difference, with_record
+from kubespawner.proxy.settings import IngressConfig, ProxyConfig
 
 
 @pytest.mark.parametrize(
@@ -33,6 +34,10 @@ def test_escaped_bytes_keep_their_case_in_the_template_field():
 
 
 # ---- settings --------------------------------------------------------------------------
+
+
+class Settings(IngressConfig, ProxyConfig):
+    """The settings without what needs a cluster."""
 
 
 @pytest.mark.parametrize(
@@ -64,11 +69,11 @@ def test_escaped_bytes_keep_their_case_in_the_template_field():
 )
 def test_mistakes_are_refused_when_they_are_made(setting, value, named):
     with pytest.raises(TraitError, match=named):
-        ProxyConfig(**{setting: value})
+        Settings(**{setting: value})
 
 
 def test_defaults_are_those_of_earlier_versions():
-    config = ProxyConfig()
+    config = Settings()
     assert config.component_label == "singleuser-server"
     assert config.namespace == "default"
     assert config.ingress_class_name == ""
@@ -83,10 +88,15 @@ def test_defaults_are_those_of_earlier_versions():
 
 
 def test_every_setting_has_a_help_text_and_can_be_configured():
-    traits = KubeIngressProxy.class_own_traits(config=True) | ProxyConfig.class_traits(config=True)
+    traits = KubeIngressProxy.class_own_traits(config=True)
     assert {"namespace", "ingress_specifications", "k8s_api_ssl_ca_cert"} <= set(traits)
     assert [name for name, trait in traits.items() if not trait.help.strip()] == []
     assert "should_start" not in KubeIngressProxy.class_traits(config=True)
+
+
+def test_help_shows_the_settings_as_the_proxys():
+    assert "--KubeIngressProxy.component_label=" in KubeIngressProxy.class_get_help()
+    assert "c.KubeIngressProxy.namespace = " in KubeIngressProxy.class_config_section()
 
 
 async def test_a_mistake_in_the_configuration_stops_the_hub_before_it_asks_the_cluster():
@@ -116,6 +126,36 @@ async def test_a_mistake_in_the_configuration_stops_the_hub_before_it_asks_the_c
 )
 def test_only_what_differs_is_written(wanted, present, patch):
     assert difference(wanted, present) == patch
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "present", "patch"),
+    [
+        ({"a": 1}, {}, {"a": 1, "others": 2}, {"a": None}),
+        ({"a": 1}, {}, {"others": 2}, {}),
+        ({"a": {"b": True}}, {"a": {"c": 1}}, {"a": {"b": 1, "c": 1}}, {"a": {"b": None}}),
+        # What was wanted to be nothing is not taken away when others filled it in.
+        ({"a": ""}, {}, {"a": "others"}, {}),
+        # What others changed in a list of ours stays, until we want another list.
+        ({"a": [{"b": 1}]}, {"a": [{"b": 1}]}, {"a": [{"b": 1, "c": 2}]}, {}),
+        (
+            {"a": [{"b": 1, "c": 2}]},
+            {"a": [{"b": 1}]},
+            {"a": [{"b": 1, "c": 2}]},
+            {"a": [{"b": 1}]},
+        ),
+    ],
+)
+def test_what_is_wanted_no_more_is_taken_away(before, wanted, present, patch):
+    assert difference(wanted, present, before) == patch
+
+
+@pytest.mark.parametrize("record", [None, "{", "[]", '{"metadata": {"labels": 1}}'])
+def test_an_object_without_a_readable_record_loses_nothing(record):
+    annotations = {} if record is None else {APPLIED: record}
+    present = {"metadata": {"labels": {"old": "x"}, "annotations": annotations}}
+    patch = change(with_record({"metadata": {"labels": {"a": "b"}}}), present)
+    assert patch["metadata"]["labels"] == {"a": "b"}
 
 
 # ---- ahead of the watch ----------------------------------------------------------------
