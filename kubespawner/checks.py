@@ -307,7 +307,7 @@ _LIMIT_SETTINGS = {"cpu": "cpu_limit", "memory": "mem_limit"}
 _REQUEST_SETTINGS = {"cpu": "cpu_guarantee", "memory": "mem_guarantee"}
 
 
-def _amount(quantity: Any) -> Decimal | None:
+def amount(quantity: Any) -> Decimal | None:
     """Return a quantity as a number; None if it is not one.
 
     https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
@@ -332,15 +332,15 @@ def _check_resources(resources: Any, where: str | None) -> list[str]:
         (requests, _REQUEST_SETTINGS, "extra_resource_guarantees"),
     ):
         for name, quantity in amounts.items():
-            amount = _amount(quantity)
-            if amount is None or amount < 0:
+            found = amount(quantity)
+            if found is None or found < 0:
                 setting = where or f"KubeSpawner.{own.get(name, extra)}"
                 problems.append(
                     f"{setting}: {quantity!r} of {name} is not an amount; examples are 2, '500m', "
                     "'1.5Gi'"
                 )
     for name, quantity in requests.items():
-        wanted, limit = _amount(quantity), _amount(limits.get(name))
+        wanted, limit = amount(quantity), amount(limits.get(name))
         if wanted is None or limit is None:
             continue
         low = f"KubeSpawner.{_REQUEST_SETTINGS.get(name, 'extra_resource_guarantees')}"

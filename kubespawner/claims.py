@@ -14,8 +14,10 @@ from typing import Any
 from kubernetes_asyncio.client import ApiException
 from kubernetes_asyncio.client.models import V1PersistentVolumeClaim
 
+from .checks import amount
 from .errors import SpawnError
-from .kube.requests import Deadline, Requests
+from .failures import explained
+from .kube.requests import ApiUnavailable, Deadline, Requests
 from .manifests import USERNAME
 from .ownership import (
     Owner,
@@ -28,6 +30,9 @@ from .ownership import (
 )
 
 KIND = "persistent_volume_claim"
+
+# A start does not wait longer for a claim to be allowed to grow; the next one asks again.
+_EXPANSION_SECONDS = 10.0
 
 
 @dataclass
@@ -74,12 +79,14 @@ class ClaimPlace:
         manifest: V1PersistentVolumeClaim,
         *,
         known_uid: str | None,
+        expand: bool,
         deadline: Deadline,
     ) -> str:
         """Return the UID of a claim that is fit to be mounted, creating it where there is none.
 
         Args:
             known_uid: None if the server never had this claim; else its UID, '' if unrecorded.
+            expand: whether an existing claim that is smaller than the manifest's is to grow.
 
         Returns:
             The UID; '' where the Role allows creating but not reading claims.
@@ -96,6 +103,9 @@ class ClaimPlace:
             except ApiException as e:
                 if e.status != 403:
                     raise
+                self.log.warning(
+                    "Claim %s is used unseen, so whose it is is unknown: %s", self, explained(e)
+                )
                 return await self._create_unseen(manifest, deadline)
             if claim is not None:
                 if is_terminating(claim):
@@ -106,6 +116,8 @@ class ClaimPlace:
                     self._warn_new_volume(
                         "is not the one this server had before (it was deleted and made anew)"
                     )
+                if expand:
+                    await self._expand(claim, manifest, deadline)
                 return uid_of(claim)
             try:
                 created = await self.requests.create(
@@ -129,6 +141,47 @@ class ClaimPlace:
                 return ""
             raise
         return uid_of(created)
+
+    async def _expand(
+        self, claim: Mapping[str, Any], manifest: V1PersistentVolumeClaim, deadline: Deadline
+    ) -> None:
+        """Let a claim that is too small grow; it never shrinks, and a start never fails of it.
+
+        https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims
+        """
+        has, wanted = _storage(claim), str(manifest.spec.resources.requests["storage"])
+        before, after = amount(has), amount(wanted)
+        if before is None or after is None or after <= before:
+            return
+        if (claim.get("status") or {}).get("phase") != "Bound":
+            self.log.info("Claim %s stays at %s until it is bound to a volume", self, has)
+            return
+        body = {
+            # Only this claim, not one that was made anew meanwhile.
+            "metadata": {"uid": uid_of(claim)},
+            "spec": {"resources": {"requests": {"storage": wanted}}},
+        }
+        try:
+            await self.requests.patch(
+                self.api,
+                KIND,
+                self.name,
+                body,
+                self.namespace,
+                deadline=deadline.sooner(_EXPANSION_SECONDS),
+            )
+        except (ApiException, ApiUnavailable) as e:
+            self.log.warning(
+                "Claim %s of %s stays at %s; it can't be expanded to %s "
+                "(KubeSpawner.storage_capacity): %s",
+                self,
+                self.owner,
+                has,
+                wanted,
+                explained(e),
+            )
+            return
+        self.log.info("Expanding claim %s of %s from %s to %s", self, self.owner, has, wanted)
 
     def _warn_new_volume(self, what: str) -> None:
         self.log.warning("Claim %s of %s %s.", self, self.owner, what)
@@ -190,8 +243,7 @@ class ClaimPlace:
             if e.status != 403:
                 raise
             self.log.warning(
-                "Keeping claim %s: the Role does not allow reading it, so whose it is is unknown",
-                self,
+                "Keeping claim %s, since whose it is is unknown: %s", self, explained(e)
             )
             return
         if claim is None:
@@ -221,3 +273,9 @@ class ClaimPlace:
         if USERNAME not in annotations_of(claim):
             return f"it has no annotation {USERNAME} that says whose it is"
         return ""
+
+
+def _storage(claim: Mapping[str, Any]) -> str:
+    """Return the size that a claim asks for, '' if it says none."""
+    resources = (claim.get("spec") or {}).get("resources") or {}
+    return str((resources.get("requests") or {}).get("storage") or "")

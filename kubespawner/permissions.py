@@ -45,6 +45,10 @@ FEATURES: Mapping[str, Feature] = {
     "servers": Feature("every configuration", lambda settings: True),
     "events": Feature("`KubeSpawner.events_enabled`", _on("events_enabled")),
     "claims": Feature("`KubeSpawner.storage_pvc_ensure`", _on("storage_pvc_ensure")),
+    "claim expansion": Feature(
+        "`KubeSpawner.storage_pvc_ensure` and `storage_expand`",
+        _on("storage_pvc_ensure", "storage_expand"),
+    ),
     "claim deletion": Feature(
         "`KubeSpawner.storage_pvc_ensure` and `delete_pvc`", _on("storage_pvc_ensure", "delete_pvc")
     ),
@@ -66,6 +70,7 @@ FEATURES: Mapping[str, Feature] = {
 SETTINGS = (
     "events_enabled",
     "storage_pvc_ensure",
+    "storage_expand",
     "delete_pvc",
     "services_enabled",
     "internal_ssl",
@@ -159,6 +164,13 @@ NEEDS: tuple[Need, ...] = (
     Need("claims", "persistentvolumeclaims", "create", "make a user's claim"),
     Need("claims", "persistentvolumeclaims", "list", "wait for the end of a claim in deletion"),
     Need("claims", "persistentvolumeclaims", "watch", "wait for the end of a claim in deletion"),
+    Need(
+        "claim expansion",
+        "persistentvolumeclaims",
+        "patch",
+        "let a claim grow to a raised `storage_capacity`",
+        without="claims keep the size that they were made with",
+    ),
     Need(
         "claim deletion",
         "persistentvolumeclaims",

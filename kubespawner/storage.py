@@ -16,7 +16,7 @@ from .claims import KIND, ClaimBook, ClaimPlace
 from .companions import Companions
 from .errors import ConfigurationError
 from .failures import as_spawn_error, explained
-from .kube.requests import Deadline
+from .kube.requests import ApiUnavailable, Deadline
 from .ownership import Owner
 
 
@@ -25,6 +25,8 @@ class Storage(Companions):
 
     _log_name: str
     _pvc_exists: bool = False
+    # Whether `delete_forever` was called since the last start.
+    _given_up: bool = False
     _state_kubespawner_version: str | None = None
 
     # ---- which one ---------------------------------------------------------------------
@@ -36,12 +38,12 @@ class Storage(Companions):
             book = self.__dict__["_claims"] = ClaimBook()
         return book
 
-    def _claim_place(self, name: str | None = None) -> ClaimPlace:
+    def _claim_place(self, name: str | None = None, namespace: str | None = None) -> ClaimPlace:
         return ClaimPlace(
             requests=self._requests,
             api=self.api,
             name=name or self.pvc_name,
-            namespace=self.namespace,
+            namespace=namespace or self.namespace,
             owner=Owner(self.user.name, self.name, self.component_label),
             wait_gone=self._wait_claim_gone,
             pods_using=self._pods_using_claim,
@@ -119,6 +121,7 @@ class Storage(Companions):
         Raises:
             ConfigurationError: its size is not said, or its name can't be one.
         """
+        self._given_up = False
         self._select_claim()
         if self.storage_capacity is None:
             raise ConfigurationError(
@@ -136,6 +139,7 @@ class Storage(Companions):
         uid = await self._claim_place().ensure(
             self.get_pvc_manifest(),
             known_uid=known_uid,
+            expand=self.storage_expand,
             deadline=deadline.sooner(self.k8s_api_request_retry_timeout),
         )
         self._pvc_exists = True
@@ -160,58 +164,91 @@ class Storage(Companions):
     # ---- losing it ---------------------------------------------------------------------
 
     async def delete_forever(self) -> None:
-        """Delete the claim of a deleted user or server, if it is theirs alone.
+        """Delete the claims of a deleted user or server that are theirs alone.
+
+        Each claim that the server has or had, in whatever namespace, is deleted or named in the
+        log with the reason why it is kept.
 
         Raises:
-            SpawnError: the API server refuses; the claim is still there.
-            ApiUnavailable: no answer within ``k8s_api_request_retry_timeout``.
+            SpawnError: a claim could not be asked about or deleted, and is still there; the
+                others have been tried all the same.
         """
-        if not self.delete_pvc:
-            self.log.info("Keeping claim %s: KubeSpawner.delete_pvc is off", self.pvc_name)
-            return
         self._select_claim()
-        sharing = self._servers_sharing_claim()
+        claims = self._claims_to_delete()
+        if not self.delete_pvc:
+            names = ", ".join(f"{namespace}/{name}" for namespace, name in claims)
+            self.log.info("Keeping claim %s: KubeSpawner.delete_pvc is off", names)
+            return
+        self._given_up = True
+        failed: Exception | None = None
+        for namespace, name in claims:
+            try:
+                await self._delete_claim(namespace, name)
+            except (ApiException, ApiUnavailable) as e:
+                self.log.error("Keeping claim %s/%s: %s", namespace, name, explained(e))
+                failed = e
+        if failed is not None:
+            raise as_spawn_error(failed, self, None) from failed
+
+    def _claims_to_delete(self) -> list[tuple[str, str]]:
+        """Return namespace and name of the claim of the next start, and of all recorded ones."""
+        recorded = [(place, claim["name"]) for place, claim in self._claim_book.claims.items()]
+        return list(dict.fromkeys([(self.namespace, self.pvc_name), *recorded]))
+
+    async def _delete_claim(self, namespace: str, name: str) -> None:
+        sharing = self._servers_sharing_claim(namespace, name)
         if sharing:
             self.log.info(
-                "Keeping claim %s/%s: it is also that of %s",
-                self.namespace,
-                self.pvc_name,
-                ", ".join(sharing),
+                "Keeping claim %s/%s: it is also that of %s", namespace, name, ", ".join(sharing)
             )
             return
-        try:
-            await self._claim_place().delete_if_theirs(
-                ensured=self.storage_pvc_ensure,
-                uid=self._claim_book.uid_in(self.namespace),
-                deadline=Deadline.after(self.k8s_api_request_retry_timeout),
-            )
-        except ApiException as e:
-            raise as_spawn_error(e, self, None) from e
-        self._claim_book.forget(self.namespace)
-        self._pvc_exists = False
+        await self._claim_place(name, namespace).delete_if_theirs(
+            ensured=self.storage_pvc_ensure,
+            uid=self._claim_book.uid_in(namespace),
+            deadline=Deadline.after(self.k8s_api_request_retry_timeout),
+        )
+        self._claim_book.forget(namespace)
+        if namespace == self.namespace:
+            self._pvc_exists = False
 
-    def _servers_sharing_claim(self) -> list[str]:
+    def _servers_sharing_claim(self, namespace: str, name: str) -> list[str]:
         """Return the user's other servers that render or remember the same claim.
 
         The default server is deleted only with its user, and then the others go as well.
         """
         if not self.name:
             return []
-        others = {"": None}
         orm_user = getattr(self.user, "orm_user", None)
-        for name, orm_spawner in dict(getattr(orm_user, "orm_spawners", None) or {}).items():
-            others[name] = getattr(orm_spawner, "state", None)
+        others: dict[str, Any] = {"": None}
+        for server, orm_spawner in dict(getattr(orm_user, "orm_spawners", None) or {}).items():
+            others[server] = getattr(orm_spawner, "state", None)
+        # With its user each server is deleted in turn: those before this one do not count.
+        for server, spawner in dict(getattr(self.user, "spawners", None) or {}).items():
+            if getattr(spawner, "_given_up", False):
+                others.pop(server, None)
         others.pop(self.name, None)
         return [
-            f"server {name!r}" if name else "the default server"
-            for name, state in others.items()
-            if self._claim_name_of(name, state) == self.pvc_name
+            f"server {server!r}" if server else "the default server"
+            for server, state in others.items()
+            if (namespace, name) in self._claims_of(server, state, namespace)
         ]
 
-    def _claim_name_of(self, servername: str, state: Any) -> str:
-        if self.remember_pvc_name and isinstance(state, Mapping) and state.get("pvc_name"):
-            return state["pvc_name"]
-        return self._render_for(servername, self.pvc_name_template)
+    def _claims_of(self, servername: str, state: Any, namespace: str) -> set[tuple[str, str]]:
+        """Return the claims of another server of this user: those it has, and its next one.
+
+        Args:
+            namespace: in which it might be started next.
+        """
+        rendered = (namespace, self._render_for(servername, self.pvc_name_template))
+        if not self.remember_pvc_name or not isinstance(state, Mapping):
+            return {rendered}
+        book = state.get("claims")
+        claims = dict(book) if isinstance(book, Mapping) else {}
+        if state.get("pvc_name"):
+            # As written by versions before 8, it is the only one.
+            claims.setdefault(state.get("namespace") or namespace, {"name": state["pvc_name"]})
+        found = {(place, claim["name"]) for place, claim in claims.items()}
+        return found if namespace in claims else {*found, rendered}
 
     # ---- remembering it ----------------------------------------------------------------
 

@@ -29,16 +29,29 @@ class StorageConfig(HasTraits):
             ]
             c.KubeSpawner.volume_mounts = [{"name": "home", "mountPath": "/home/jovyan"}]
 
-        An existing claim is used as it is; its size and class are not changed.
+        An existing claim is used as it is; at most it grows (`storage_expand`).
         """,
     )
     storage_capacity = Unicode(
         None,
         allow_none=True,
         check=checks.quantity,
-        help="""Size of a new claim, such as `"10Gi"`; needed with `storage_pvc_ensure`.
+        help="""Size of a claim, such as `"10Gi"`; needed with `storage_pvc_ensure`.
+
+        Existing claims that are smaller grow to it at the next start of their server, see
+        `storage_expand`; none ever shrinks.
 
         https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
+        """,
+    )
+    storage_expand = Bool(
+        True,
+        help="""Let existing claims grow when `storage_capacity` is raised.
+
+        Needs a storage class with `allowVolumeExpansion`, and the permission to patch claims.
+        Where the cluster refuses, the log says why, and the server starts with the claim as it
+        is. A claim that has grown can't be made smaller again.
+        https://kubernetes.io/docs/concepts/storage/persistent-volumes/#expanding-persistent-volumes-claims
         """,
     )
     storage_class = Unicode(
@@ -85,8 +98,9 @@ class StorageConfig(HasTraits):
         True,
         help="""Delete a claim when its server or user is deleted in the hub.
 
-        Only a claim that is certainly theirs alone is deleted; the log tells what was kept, and
-        why. Stopping a server never deletes its claim.
+        All claims that the server had, in whatever namespace, are looked at. Only one that is
+        certainly theirs alone is deleted; the log tells what was kept, and why. Stopping a
+        server never deletes its claim.
         """,
     )
     remember_pvc_name = Bool(

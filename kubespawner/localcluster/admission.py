@@ -1,13 +1,15 @@
 """Decisions about a create that need to look at other objects: namespaces, accounts, classes.
 
 See https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/ (NamespaceLifecycle,
-ServiceAccount, Priority, DefaultStorageClass, StorageObjectInUseProtection).
+ServiceAccount, Priority, DefaultStorageClass, StorageObjectInUseProtection,
+PersistentVolumeClaimResize).
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+from kubespawner.localcluster.quantities import parse_quantity
 from kubespawner.localcluster.resources import (
     CLAIMS,
     NAMESPACES,
@@ -53,6 +55,36 @@ def admit(store: Store, resource: Resource, obj: dict[str, Any]) -> None:
         finalizers = obj["metadata"].setdefault("finalizers", [])
         if CLAIM_PROTECTION not in finalizers:
             finalizers.append(CLAIM_PROTECTION)
+
+
+def admit_update(
+    store: Store, resource: Resource, old: dict[str, Any], new: dict[str, Any]
+) -> None:
+    """Refuse a change that depends on other objects: PersistentVolumeClaimResize.
+
+    Raises:
+        ApiError: 403, with the text of the admission plugin that refuses.
+    """
+    if resource is not CLAIMS or not _grows(old, new):
+        return
+    name = old["metadata"]["name"]
+    if old.get("status", {}).get("phase") != "Bound":
+        raise forbidden(CLAIMS, name, "Only bound persistent volume claims can be expanded")
+    record = store.record(STORAGE_CLASSES, "", old["spec"].get("storageClassName") or "")
+    if record is None or not record.obj.get("allowVolumeExpansion"):
+        raise forbidden(
+            CLAIMS,
+            name,
+            "only dynamically provisioned pvc can be resized and the storageclass that "
+            "provisions the pvc must support resize",
+        )
+
+
+def _grows(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    before, after = (
+        item["spec"].get("resources", {}).get("requests", {}).get("storage") for item in (old, new)
+    )
+    return bool(before and after) and parse_quantity(after) > parse_quantity(before)
 
 
 def _service_account(store: Store, pod: dict[str, Any]) -> None:

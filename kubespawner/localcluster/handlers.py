@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from kubespawner.localcluster import lifecycle, patch, schema
-from kubespawner.localcluster.admission import admit, check_namespace
+from kubespawner.localcluster.admission import admit, admit_update, check_namespace
 from kubespawner.localcluster.defaults import fill_in
 from kubespawner.localcluster.faults import Faults
 from kubespawner.localcluster.listing import list_page
@@ -257,6 +257,7 @@ class Handlers:
         new = _combined(resource, call.subresource, old, obj)
         fill_in(resource, new)
         if call.subresource != "status":
+            admit_update(self._store, resource, old, new)
             self._check(resource, new, tuple(validate_update(resource, old, new)))
         if _dry_run(call):
             return 200, new

@@ -46,9 +46,12 @@ class Api:
         url: str,
         namespace: str,
         stranger: aiohttp.ClientSession | None = None,
+        embedded: bool = True,
     ):
         self.session = session
         self.stranger = stranger
+        # No controller runs there: what one would do, a test does itself.
+        self.embedded = embedded
         self.url = url
         self.namespace = namespace
 
@@ -190,7 +193,7 @@ async def backend() -> AsyncIterator[Api]:
     """The API server under test, with a fresh namespace whose service account exists."""
     current = os.environ.get("KUBESPAWNER_TEST_CLUSTER") == "current"
     async with (_current if current else _embedded)() as (session, stranger, url):
-        api = Api(session, url, f"contract-{secrets.token_hex(4)}", stranger)
+        api = Api(session, url, f"contract-{secrets.token_hex(4)}", stranger, not current)
         await api.ok("POST", "/api/v1/namespaces", {"metadata": {"name": api.namespace}})
         await api.eventually("serviceaccounts", "default", lambda obj: obj is not None)
         # So that it does not turn up in the middle of a test that watches.

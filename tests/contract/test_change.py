@@ -196,3 +196,118 @@ async def test_a_pod_is_bound_once(backend):
     conditions = {each["type"]: each["status"] for each in bound["status"]["conditions"]}
     assert conditions["PodScheduled"] == "True"
     assert (await backend.request("POST", path, body)).status == 409
+
+
+# ---- claims that grow ----------------------------------------------------------------------
+
+
+async def bound_claim(backend, *, allowed: bool):
+    """Return a claim that is bound to a volume made by hand, of a class of its own."""
+    name = backend.namespace
+    classes, volumes = "/apis/storage.k8s.io/v1/storageclasses", "/api/v1/persistentvolumes"
+    await backend.ok(
+        "POST",
+        classes,
+        {
+            "metadata": {"name": name},
+            "provisioner": "example.com/none",
+            "allowVolumeExpansion": allowed,
+        },
+    )
+    await backend.ok(
+        "POST",
+        volumes,
+        {
+            "metadata": {"name": name},
+            "spec": {
+                "capacity": {"storage": "1Gi"},
+                "accessModes": ["ReadWriteOnce"],
+                "storageClassName": name,
+                "claimRef": {"namespace": name, "name": "one"},
+                "hostPath": {"path": "/tmp/unused"},
+            },
+        },
+    )
+    made = claim("one")
+    made["spec"] |= {"storageClassName": name, "volumeName": name}
+    made["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
+    obj = await backend.create("persistentvolumeclaims", made)
+    if backend.embedded:
+        await backend.ok(
+            "PUT",
+            backend.path("persistentvolumeclaims", "one") + "/status",
+            {**obj, "status": {"phase": "Bound"}},
+        )
+    return await backend.eventually(
+        "persistentvolumeclaims",
+        "one",
+        lambda obj: obj is not None and obj["status"].get("phase") == "Bound",
+    )
+
+
+async def remove_volume(backend):
+    await backend.request("DELETE", f"/api/v1/persistentvolumes/{backend.namespace}")
+    await backend.request("DELETE", f"/apis/storage.k8s.io/v1/storageclasses/{backend.namespace}")
+
+
+def grown(uid=None):
+    changed = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
+    return changed if uid is None else {**changed, "metadata": {"uid": uid}}
+
+
+async def test_a_claim_grows_where_its_class_allows(backend):
+    try:
+        obj = await bound_claim(backend, allowed=True)
+        changed = await backend.patch(
+            "persistentvolumeclaims", "one", grown(obj["metadata"]["uid"])
+        )
+        assert changed["spec"]["resources"]["requests"]["storage"] == "2Gi"
+    finally:
+        await remove_volume(backend)
+
+
+async def test_a_claim_of_another_uid_does_not_grow(backend):
+    try:
+        await bound_claim(backend, allowed=True)
+        answer = await backend.request(
+            "PATCH",
+            backend.path("persistentvolumeclaims", "one"),
+            grown("00000000-0000-0000-0000-000000000000"),
+            content_type=MERGE,
+        )
+        assert answer.status == 409
+    finally:
+        await remove_volume(backend)
+
+
+async def test_a_claim_does_not_grow_where_its_class_does_not_allow(backend):
+    try:
+        await bound_claim(backend, allowed=False)
+        answer = await backend.request(
+            "PATCH",
+            backend.path("persistentvolumeclaims", "one"),
+            grown(),
+            content_type=MERGE,
+        )
+        assert answer.status == 403
+        assert answer.body["message"] == (
+            'persistentvolumeclaims "one" is forbidden: only dynamically provisioned pvc can be '
+            "resized and the storageclass that provisions the pvc must support resize"
+        )
+    finally:
+        await remove_volume(backend)
+
+
+async def test_a_claim_that_is_not_bound_does_not_grow(backend):
+    unbound = claim("one")
+    unbound["spec"]["storageClassName"] = "none"
+    unbound["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
+    await backend.create("persistentvolumeclaims", unbound)
+    answer = await backend.request(
+        "PATCH",
+        backend.path("persistentvolumeclaims", "one"),
+        grown(),
+        content_type=MERGE,
+    )
+    assert answer.status == 403
+    assert "Only bound persistent volume claims can be expanded" in answer.body["message"]

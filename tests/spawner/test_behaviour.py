@@ -328,6 +328,23 @@ async def test_delete_pvc(stage, delete):
     assert bool(await stage.objects("persistentvolumeclaims")) is not delete
 
 
+@shows("storage_expand")
+@pytest.mark.parametrize(("expand", "size"), [(True, "2Gi"), (False, "1Gi")])
+async def test_storage_expand(stage, expand, size):
+    growing = {"metadata": {"name": "growing"}, "provisioner": "x", "allowVolumeExpansion": True}
+    classes = "/apis/storage.k8s.io/v1/storageclasses"
+    await stage.request("POST", classes, growing)
+    async with stage.starting(stage.spawner(**STORAGE, storage_class="growing")):
+        (claim,) = await stage.objects("persistentvolumeclaims")
+    path = f"/api/v1/namespaces/default/persistentvolumeclaims/{claim['metadata']['name']}"
+    await stage.request("PUT", f"{path}/status", {**claim, "status": {"phase": "Bound"}})
+    settings = {**STORAGE, "storage_class": "growing", "storage_capacity": "2Gi"}
+    async with stage.starting(stage.spawner(**settings, storage_expand=expand)):
+        (claim,) = await stage.objects("persistentvolumeclaims")
+    assert claim["spec"]["resources"]["requests"]["storage"] == size
+    await stage.request("DELETE", f"{classes}/growing")
+
+
 def mounted_claim(pod):
     return pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"]
 

@@ -1,7 +1,10 @@
 """Claims: made, found again, and never somebody else's."""
 
+import logging
+from types import SimpleNamespace
+
 import pytest
-from kubernetes_asyncio.client import ApiException
+from kubernetes_asyncio.client import ApiException, StorageV1Api
 
 from kubespawner.errors import SpawnError
 
@@ -157,3 +160,199 @@ async def test_ensure_without_capacity_names_the_setting(make_spawner, api):
     with pytest.raises(SpawnError, match="storage_capacity"):
         await spawner.start()
     assert await claims(api) == {}
+
+
+# ---- growing -----------------------------------------------------------------------------
+
+
+async def ended(make_spawner, **settings):
+    """Start and stop alice's server."""
+    spawner = make_spawner(**{**STORAGE, **settings})
+    await spawner.start()
+    await spawner.stop()
+    return spawner
+
+
+async def size(api, name="claim-alice"):
+    return (await claims(api))[name].spec.resources.requests["storage"]
+
+
+async def allow_expansion(api, allowed=True):
+    storage = StorageV1Api(api.api_client)
+    (storage_class,) = (await storage.list_storage_class()).items
+    await storage.patch_storage_class(
+        storage_class.metadata.name, {"allowVolumeExpansion": allowed}
+    )
+
+
+async def test_claim_grows_with_the_capacity_and_keeps_its_identity(make_spawner, api):
+    await allow_expansion(api)
+    await ended(make_spawner)
+    uid = (await claims(api))["claim-alice"].metadata.uid
+    await ended(make_spawner, storage_capacity="2Gi")
+    assert await size(api) == "2Gi"
+    assert (await claims(api))["claim-alice"].metadata.uid == uid
+
+
+@pytest.mark.parametrize("capacity", ["512Mi", "1024Mi", "1Gi"])
+async def test_claim_never_shrinks_and_is_left_alone_where_it_is_large_enough(
+    make_spawner, api, capacity
+):
+    await allow_expansion(api)
+    await ended(make_spawner)
+    version = (await claims(api))["claim-alice"].metadata.resource_version
+    await ended(make_spawner, storage_capacity=capacity)
+    assert await size(api) == "1Gi"
+    assert (await claims(api))["claim-alice"].metadata.resource_version == version
+
+
+async def test_claim_that_can_not_grow_is_told_and_used(make_spawner, api, caplog):
+    await ended(make_spawner)
+    with caplog.at_level(logging.WARNING):
+        await ended(make_spawner, storage_capacity="2Gi")
+    assert await size(api) == "1Gi"
+    (warning,) = [r.getMessage() for r in caplog.records if "expanded" in r.getMessage()]
+    for part in ("default/claim-alice", "1Gi", "2Gi", "storage_capacity", "must support resize"):
+        assert part in warning
+
+
+async def test_storage_expand_off_leaves_the_size(make_spawner, api, caplog):
+    await allow_expansion(api)
+    await ended(make_spawner)
+    await ended(make_spawner, storage_capacity="2Gi", storage_expand=False)
+    assert await size(api) == "1Gi"
+    assert "expanded" not in caplog.text
+
+
+async def test_claim_that_is_not_bound_yet_waits_for_its_growth(make_spawner, api, caplog):
+    await allow_expansion(api)
+    unbound = claim_of("claim-alice", "alice")
+    unbound["spec"]["storageClassName"] = ""
+    await api.create_namespaced_persistent_volume_claim("default", unbound)
+    with caplog.at_level(logging.INFO):
+        await ended(make_spawner, storage_capacity="2Gi")
+    assert await size(api) == "1Gi"
+    assert "claim-alice stays at 1Gi until it is bound" in caplog.text
+
+
+# ---- deleting ----------------------------------------------------------------------------
+
+
+def with_servers(spawner, **states):
+    """Let the hub know more servers of the user: name to state."""
+    spawner.user.orm_user.orm_spawners = {
+        name: SimpleNamespace(state=state) for name, state in states.items()
+    }
+    return spawner
+
+
+async def test_claims_of_every_namespace_that_a_server_had_are_deleted(
+    make_spawner, api, local_cluster
+):
+    for name in ("one", "two", "three"):
+        await api.create_namespace({"metadata": {"name": name}})
+    states = {}
+    for namespace in ("one", "two"):
+        spawner = make_spawner(namespace=namespace, **STORAGE)
+        spawner.load_state({**states, "namespace": namespace})
+        await spawner.start()
+        await spawner.stop()
+        states = spawner.get_state()
+    # Of this user as well, but no claim that the server ever had.
+    await api.create_namespaced_persistent_volume_claim("three", claim_of("claim-alice", "alice"))
+    spawner = make_spawner(namespace="two", **STORAGE)
+    spawner.load_state(states)
+    await spawner.delete_forever()
+    found = (await api.list_persistent_volume_claim_for_all_namespaces()).items
+    assert [(c.metadata.namespace, c.metadata.name) for c in found] == [("three", "claim-alice")]
+
+
+REMEMBERED = {"pvc_name": "shared", "namespace": "default"}
+
+
+@pytest.mark.parametrize(
+    ("state", "kept"),
+    [
+        (REMEMBERED, True),
+        ({"claims": {"default": {"name": "shared"}}}, True),
+        ({"claims": {"elsewhere": {"name": "shared"}}}, False),
+        ({"pvc_name": "another", "namespace": "default"}, False),
+        ({}, False),
+    ],
+)
+async def test_a_claim_that_another_server_remembers_is_kept(
+    make_spawner, api, caplog, state, kept
+):
+    await api.create_namespaced_persistent_volume_claim("default", claim_of("shared", "alice"))
+    spawner = with_servers(make_spawner("alice", "lab", **STORAGE), other=state)
+    spawner.load_state(REMEMBERED)
+    with caplog.at_level(logging.INFO):
+        await spawner.delete_forever()
+    assert ("shared" in await claims(api)) is kept
+    assert (
+        "Keeping claim default/shared: it is also that of server 'other'" in caplog.text
+    ) is kept
+
+
+async def test_with_their_user_the_servers_that_share_a_claim_lose_it(make_spawner, api):
+    await api.create_namespaced_persistent_volume_claim("default", claim_of("shared", "alice"))
+    # Named servers only: that of the default server is another one.
+    spawners = {name: make_spawner("alice", name, **STORAGE) for name in ("a", "b")}
+    user = with_servers(spawners["a"], a=REMEMBERED, b=REMEMBERED).user
+    user.spawners = spawners
+    for spawner in spawners.values():
+        spawner.user = user
+        spawner.load_state(REMEMBERED)
+    await spawners["a"].delete_forever()
+    assert set(await claims(api)) == {"shared"}
+    await spawners["b"].delete_forever()
+    assert await claims(api) == {}
+
+
+async def test_a_server_that_was_started_again_counts_again(make_spawner, api):
+    spawners = {name: make_spawner("alice", name, **STORAGE) for name in ("a", "b")}
+    user = with_servers(spawners["a"], a=REMEMBERED, b=REMEMBERED).user
+    user.spawners = spawners
+    for spawner in spawners.values():
+        spawner.user = user
+        spawner.load_state(REMEMBERED)
+    await spawners["a"].delete_forever()
+    spawners["a"].load_state(REMEMBERED)
+    await spawners["a"].start()
+    await spawners["b"].delete_forever()
+    assert set(await claims(api)) == {"shared"}
+    await spawners["a"].stop()
+
+
+@pytest.mark.parametrize(
+    ("claim", "settings", "why"),
+    [
+        (claim_of("claim-alice", "bob"), {}, "it belongs to user 'bob'"),
+        (claim_of("claim-alice"), {}, "no annotation hub.jupyter.org/username"),
+        (
+            claim_of("claim-alice", "alice"),
+            {"storage_pvc_ensure": False},
+            "storage_pvc_ensure is off",
+        ),
+        (claim_of("claim-alice", "alice"), {"delete_pvc": False}, "delete_pvc is off"),
+    ],
+)
+async def test_what_is_kept_is_told_with_the_reason(
+    make_spawner, api, caplog, claim, settings, why
+):
+    await api.create_namespaced_persistent_volume_claim("default", claim)
+    with caplog.at_level(logging.INFO):
+        await make_spawner(**{**STORAGE, **settings}).delete_forever()
+    assert set(await claims(api)) == {"claim-alice"}
+    (told,) = [r.getMessage() for r in caplog.records if "Keeping claim" in r.getMessage()]
+    assert "claim-alice" in told
+    assert why in told
+
+
+async def test_claim_of_another_hub_is_kept(make_spawner, api, caplog):
+    other = make_spawner(component_label="other-hub", **STORAGE)
+    await other.start()
+    await other.stop()
+    await make_spawner(**STORAGE).delete_forever()
+    assert set(await claims(api)) == {"claim-alice"}
+    assert "it belongs to another hub (component 'other-hub')" in caplog.text

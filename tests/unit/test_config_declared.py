@@ -132,6 +132,7 @@ DEFAULTS = {
     "storage_access_modes": ["ReadWriteOnce"],
     "storage_capacity": None,
     "storage_class": None,
+    "storage_expand": True,
     "storage_extra_annotations": {},
     "storage_extra_labels": {},
     "storage_pvc_ensure": False,

@@ -48,6 +48,7 @@ def test_each_setting_adds_only_what_it_needs():
         "internal_ssl": {"services", "secrets"},
         "ingress_proxy": {"ingresses", "services", "endpointslices", "endpoints"},
         "delete_pvc": set(),
+        "storage_expand": set(),
         "ingress_class_name": set(),
     }
     for setting, resources in added.items():
