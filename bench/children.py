@@ -23,6 +23,7 @@ class Child:
     """
 
     def __init__(self, argv: Sequence[str], *, log: Path, env: Mapping[str, str] | None = None):
+        self._name = " ".join(argv)
         self._log = log
         self._file = log.open("ab")
         self._process = subprocess.Popen(
@@ -79,7 +80,7 @@ class Child:
     def _failure(self) -> ChildFailed:
         code = self._process.wait()
         tail = self._log.read_text(errors="replace")[-4000:]
-        return ChildFailed(f"{self._process.args} exited with {code}:\n{tail}")
+        return ChildFailed(f"{self._name} exited with {code}:\n{tail}")
 
     def __enter__(self) -> Child:
         return self

@@ -10,7 +10,7 @@ import asyncio
 import random
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -191,7 +191,7 @@ class Kubelet:
 async def _main(kubeconfig: str) -> None:
     async with Api(Path(kubeconfig)) as api:
         kubelet = Kubelet(api)
-        named: tuple[Callable[..., Awaitable[Answer]], ...] = (
+        await serve(
             kubelet.namespace,
             kubelet.fill,
             kubelet.events,
@@ -200,7 +200,6 @@ async def _main(kubeconfig: str) -> None:
             kubelet.attend,
             kubelet.leave,
         )
-        await serve({command.__name__: command for command in named})
 
 
 if __name__ == "__main__":

@@ -95,8 +95,7 @@ class Wire:
 async def _main(target: int) -> None:
     wire = Wire(target)
     await wire.start()
-    commands = {"open": wire.open, "count": wire.count, "cut": wire.cut, "refuse": wire.refuse}
-    await serve(commands)
+    await serve(wire.open, wire.count, wire.cut, wire.refuse)
 
 
 if __name__ == "__main__":
