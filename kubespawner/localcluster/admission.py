@@ -68,8 +68,6 @@ def admit_update(
     if resource is not CLAIMS or not _grows(old, new):
         return
     name = old["metadata"]["name"]
-    if old.get("status", {}).get("phase") != "Bound":
-        raise forbidden(CLAIMS, name, "Only bound persistent volume claims can be expanded")
     record = store.record(STORAGE_CLASSES, "", old["spec"].get("storageClassName") or "")
     if record is None or not record.obj.get("allowVolumeExpansion"):
         raise forbidden(

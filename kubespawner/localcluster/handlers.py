@@ -238,6 +238,11 @@ class Handlers:
                 "metadata.name", obj.get("metadata", {}).get("name", ""), "field is immutable"
             )
             raise invalid(resource.kind, resource.group, call.name, [cause])
+        uid = obj["metadata"].get("uid")
+        if uid and uid != record.obj["metadata"]["uid"]:
+            # Of a replacement this is a precondition, and its failure a conflict.
+            cause = invalid_value("metadata.uid", uid, "field is immutable")
+            raise invalid(resource.kind, resource.group, call.name, [cause])
         return self._write(call, record, obj)
 
     def _write(self, call: Call, record: Record, obj: dict[str, Any]) -> Outcome:
@@ -257,8 +262,8 @@ class Handlers:
         new = _combined(resource, call.subresource, old, obj)
         fill_in(resource, new)
         if call.subresource != "status":
-            admit_update(self._store, resource, old, new)
             self._check(resource, new, tuple(validate_update(resource, old, new)))
+            admit_update(self._store, resource, old, new)
         if _dry_run(call):
             return 200, new
         return 200, lifecycle.update(self._store, resource, new)

@@ -350,7 +350,8 @@ def validate_update(resource: Resource, old: dict[str, Any], new: dict[str, Any]
     if resource is PODS:
         return list(_pod_update(old["spec"], new.get("spec", {})))
     if resource is CLAIMS:
-        return list(_claim_update(old["spec"], new.get("spec", {})))
+        is_bound = old.get("status", {}).get("phase") == "Bound"
+        return list(_claim_update(old["spec"], new.get("spec", {}), is_bound))
     if resource is SERVICES:
         before, after = old["spec"].get("clusterIP"), new.get("spec", {}).get("clusterIP")
         if before and after and before != after:
@@ -391,10 +392,11 @@ def _fixed_part(spec: dict[str, Any]) -> dict[str, Any]:
     return fixed
 
 
-def _claim_update(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Cause]:
+def _claim_update(old: dict[str, Any], new: dict[str, Any], is_bound: bool) -> Iterator[Cause]:
+    free = {"volumeName", "volumeAttributesClassName"} | ({"resources"} if is_bound else set())
+
     def fixed(spec: dict[str, Any]) -> dict[str, Any]:
-        kept = {k: v for k, v in spec.items() if k not in {"resources", "volumeName"}}
-        return {k: v for k, v in kept.items() if k != "volumeAttributesClassName"}
+        return {k: v for k, v in spec.items() if k not in free}
 
     bound = old.get("volumeName")
     if fixed(old) != fixed(new) or (bound and new.get("volumeName") != bound):
