@@ -21,6 +21,7 @@ from aiohttp import web
 from kubespawner.localcluster import discovery, lifecycle, openapi
 from kubespawner.localcluster.certificates import Certificate, self_signed
 from kubespawner.localcluster.controllers import Controllers
+from kubespawner.localcluster.customresources import CustomResources
 from kubespawner.localcluster.faults import Fault, Faults
 from kubespawner.localcluster.handlers import PATCH_TYPES, Handlers
 from kubespawner.localcluster.listing import list_body, list_page
@@ -93,6 +94,7 @@ class ApiServer:
             self.store, quotas, self.faults, field_validation=field_validation
         )
         self._controllers = Controllers(self.store, quotas)
+        self.store.subscribe(CustomResources(self.store).react)
         self._runner: web.AppRunner | None = None
         self._certificate: Certificate | None = None
         self._tls_port = 0
@@ -204,7 +206,7 @@ class ApiServer:
             token.strip().encode(), self.token.encode()
         ):
             raise unauthorized()
-        call = parse(request.method, request.path, dict(request.query))
+        call = parse(request.method, request.path, dict(request.query), self.store.kinds)
         fault = self.faults.take(call)
         if fault:
             return await self._with_fault(fault, request, call)
@@ -257,7 +259,8 @@ class ApiServer:
         schemas = openapi.document(path)
         if schemas is not None:
             return _raw(200, schemas)
-        found = discovery.document(path.rstrip("/"), f"{self.host}:{self.port}")
+        address = f"{self.host}:{self.port}"
+        found = discovery.document(path.rstrip("/"), address, self.store.kinds)
         if found is None:
             raise unknown_path()
         return _json(200, found)

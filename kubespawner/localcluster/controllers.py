@@ -14,13 +14,11 @@ from kubespawner.localcluster.admission import CLAIM_PROTECTION
 from kubespawner.localcluster.lifecycle import create, delete, update
 from kubespawner.localcluster.quotas import Quotas, amount_text
 from kubespawner.localcluster.resources import (
-    BY_KIND,
     CLAIMS,
     CONFIG_MAPS,
     NAMESPACES,
     PODS,
     RESOURCE_QUOTAS,
-    RESOURCES,
     SERVICE_ACCOUNTS,
     Resource,
 )
@@ -136,7 +134,9 @@ class Controllers:
         if record is None:
             return
         owners = _owners(record)
-        alive = [owner for owner in owners if not _known(owner) or self._owner(owner, namespace)]
+        alive = [
+            owner for owner in owners if not self._kind(owner) or self._owner(owner, namespace)
+        ]
         if owners and not alive:
             delete(self._store, resource, namespace, name)
         elif len(alive) < len(owners):
@@ -144,8 +144,12 @@ class Controllers:
             obj["metadata"]["ownerReferences"] = alive
             update(self._store, resource, obj)
 
+    def _kind(self, owner: dict[str, Any]) -> Resource | None:
+        """Return the owner's kind; None: not known here, so nobody can say that it is gone."""
+        return self._store.kinds.of(owner["apiVersion"], owner["kind"])
+
     def _owner(self, owner: dict[str, Any], namespace: str) -> Record | None:
-        resource = BY_KIND.get((owner["apiVersion"], owner["kind"]))
+        resource = self._kind(owner)
         if resource is None:
             return None
         place = namespace if resource.namespaced else ""
@@ -153,7 +157,7 @@ class Controllers:
         return record if record and record.obj["metadata"]["uid"] == owner["uid"] else None
 
     def _release_owner(self, owner: dict[str, Any], namespace: str) -> None:
-        resource = BY_KIND.get((owner["apiVersion"], owner["kind"]))
+        resource = self._kind(owner)
         record = self._owner(owner, namespace)
         if resource and record and _FOREGROUND in record.obj["metadata"].get("finalizers", ()):
             self._foreground(resource, record)
@@ -222,7 +226,7 @@ class Controllers:
                 create(self._store, resource, obj)
 
     def _empty_namespace(self, namespace: str) -> None:
-        for resource in RESOURCES:
+        for resource in self._store.kinds:
             if resource.namespaced:
                 for record in self._store.records(resource, namespace):
                     delete(self._store, resource, *record.key)
@@ -235,7 +239,7 @@ class Controllers:
                 self._end_namespace(namespace)
 
     def _end_namespace(self, namespace: str) -> None:
-        if any(self._store.occupied(r, namespace) for r in RESOURCES if r.namespaced):
+        if any(self._store.occupied(r, namespace) for r in self._store.kinds if r.namespaced):
             return
         obj = self._store.get(NAMESPACES, "", namespace)
         if obj is not None:
@@ -260,11 +264,6 @@ class Controllers:
 
 def _owners(record: Record | None) -> list[dict[str, Any]]:
     return list(record.obj["metadata"].get("ownerReferences", ())) if record else []
-
-
-def _known(owner: dict[str, Any]) -> bool:
-    """Tell whether this server has the owner's kind; of others nobody can say they are gone."""
-    return (owner["apiVersion"], owner["kind"]) in BY_KIND
 
 
 def _blocks(dependent: Record, owner: Record) -> bool:

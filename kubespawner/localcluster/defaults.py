@@ -6,12 +6,14 @@ See https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v
 from __future__ import annotations
 
 import base64
+import copy
 import secrets
 from typing import Any
 
 from kubespawner.localcluster.quantities import canonical_quantity
 from kubespawner.localcluster.resources import (
     CLAIMS,
+    DEFINITIONS,
     EVENTS,
     INGRESSES,
     NAMESPACES,
@@ -25,6 +27,7 @@ from kubespawner.localcluster.resources import (
     VOLUMES,
     Resource,
 )
+from kubespawner.localcluster.schema import Definition, definition, resolve
 
 _ALPHABET = "bcdfghjklmnpqrstvwxz2456789"
 _VOLUME_MODES = ("secret", "configMap", "projected", "downwardAPI")
@@ -41,6 +44,22 @@ def fill_in(resource: Resource, obj: dict[str, Any]) -> None:
     filler = _FILLERS.get(resource)
     if filler:
         filler(obj)
+    elif resource.custom:
+        _by_schema(obj, definition(resource.definition))
+
+
+def _by_schema(value: Any, schema: Definition) -> None:
+    """Set the defaults that the schema of a custom resource names."""
+    schema = resolve(schema)[1]
+    if isinstance(value, list):
+        for item in value:
+            _by_schema(item, schema.get("items", {}))
+    elif isinstance(value, dict):
+        for key, below in schema.get("properties", {}).items():
+            if key not in value and "default" in below:
+                value[key] = copy.deepcopy(below["default"])
+            if key in value:
+                _by_schema(value[key], below)
 
 
 def _pod(obj: dict[str, Any]) -> None:
@@ -250,6 +269,22 @@ def _ingress(obj: dict[str, Any]) -> None:
     obj.setdefault("status", {}).setdefault("loadBalancer", {})
 
 
+def _definition(obj: dict[str, Any]) -> None:
+    spec = obj.setdefault("spec", {})
+    names = spec.setdefault("names", {})
+    names.setdefault("singular", names.get("kind", "").lower())
+    names.setdefault("listKind", f"{names.get('kind', '')}List")
+    spec.setdefault("conversion", {"strategy": "None"})
+    obj["status"] = {
+        "acceptedNames": names,
+        "conditions": [
+            {"type": "NamesAccepted", "status": "True", "reason": "NoConflicts"},
+            {"type": "Established", "status": "True", "reason": "InitialNamesAccepted"},
+        ],
+        "storedVersions": [each["name"] for each in spec.get("versions", ()) if each["storage"]],
+    }
+
+
 def _node(obj: dict[str, Any]) -> None:
     obj.setdefault("spec", {})
     obj.setdefault("status", {})
@@ -267,5 +302,6 @@ _FILLERS = {
     STORAGE_CLASSES: _storage_class,
     PRIORITY_CLASSES: _priority_class,
     INGRESSES: _ingress,
+    DEFINITIONS: _definition,
     NODES: _node,
 }

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from kubespawner.localcluster.resources import RESOURCES, Resource
+from kubespawner.localcluster.resources import Kinds, Resource
 from kubespawner.localcluster.schema import kubernetes_version
 
 _SUBRESOURCE_VERBS = {
@@ -18,12 +18,13 @@ _SUBRESOURCE_VERBS = {
 }
 
 
-def document(path: str, address: str) -> dict[str, Any] | None:
+def document(path: str, address: str, kinds: Kinds) -> dict[str, Any] | None:
     """Return the document at ``path``, None if there is none.
 
     Args:
         path: without a trailing slash.
         address: host and port of this server.
+        kinds: what it has.
     """
     if path == "/version":
         return version()
@@ -38,16 +39,17 @@ def document(path: str, address: str) -> dict[str, Any] | None:
         return {
             "kind": "APIGroupList",
             "apiVersion": "v1",
-            "groups": [_group(name) for name in _groups()],
+            "groups": [_group(name, versions) for name, versions in _groups(kinds).items()],
         }
     if path == "/api/v1":
-        return _resource_list("", "v1")
+        return _resource_list("", "v1", kinds)
     if path.startswith("/apis/"):
         name, _, version_ = path.removeprefix("/apis/").partition("/")
-        if name in _groups() and version_ in {"", "v1"}:
-            if version_:
-                return _resource_list(name, version_)
-            return {"kind": "APIGroup", "apiVersion": "v1", **_group(name)}
+        versions = _groups(kinds).get(name, [])
+        if version_ in versions:
+            return _resource_list(name, version_, kinds)
+        if versions and not version_:
+            return {"kind": "APIGroup", "apiVersion": "v1", **_group(name, versions)}
     return None
 
 
@@ -67,18 +69,24 @@ def version() -> dict[str, Any]:
     }
 
 
-def _groups() -> list[str]:
-    return sorted({resource.group for resource in RESOURCES if resource.group})
+def _groups(kinds: Kinds) -> dict[str, list[str]]:
+    """Return the versions of every group but the core one."""
+    found: dict[str, set[str]] = {}
+    for resource in kinds:
+        if resource.group:
+            found.setdefault(resource.group, set()).add(resource.version)
+    # The shortest name is the most stable one: v1 comes before v1beta1.
+    return {name: sorted(found[name], key=lambda v: (len(v), v)) for name in sorted(found)}
 
 
-def _group(name: str) -> dict[str, Any]:
-    version_ = {"groupVersion": f"{name}/v1", "version": "v1"}
-    return {"name": name, "versions": [version_], "preferredVersion": version_}
+def _group(name: str, versions: list[str]) -> dict[str, Any]:
+    entries = [{"groupVersion": f"{name}/{each}", "version": each} for each in versions]
+    return {"name": name, "versions": entries, "preferredVersion": entries[0]}
 
 
-def _resource_list(group: str, version_: str) -> dict[str, Any]:
+def _resource_list(group: str, version_: str, kinds: Kinds) -> dict[str, Any]:
     entries: list[dict[str, Any]] = []
-    for resource in RESOURCES:
+    for resource in kinds:
         if (resource.group, resource.version) == (group, version_):
             entries.append(_entry(resource))
             entries += [_subresource(resource, name) for name in resource.subresources]

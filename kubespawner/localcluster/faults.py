@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from kubespawner.localcluster.resources import RESOURCES, Resource
+from kubespawner.localcluster.resources import Resource
 from kubespawner.localcluster.routing import Call
 from kubespawner.localcluster.store import Store
 
@@ -179,7 +179,7 @@ class Faults:
             resource: plural; None = all.
             close: also end the open watches, so that their clients notice.
         """
-        found = [each for each in RESOURCES if each.plural == resource]
+        found = [each for each in self._store.kinds if each.plural == resource]
         if resource is not None and not found:
             raise ValueError(f"no such resource: {resource}")
         self._store.compact(found[0] if found else None)

@@ -41,7 +41,7 @@ def prepare(resource: Resource, obj: dict[str, Any]) -> dict[str, Any]:
         meta["name"] = generated_name(meta["generateName"])
     meta["uid"] = str(uuid.uuid4())
     meta["creationTimestamp"] = timestamp()
-    if resource is PODS:
+    if resource is PODS or resource.custom:
         meta["generation"] = 1
     rest = {k: v for k, v in obj.items() if k not in {"apiVersion", "kind", "metadata"}}
     # A kubelet creates its node with a status.
@@ -67,7 +67,26 @@ def update(store: Store, resource: Resource, obj: dict[str, Any]) -> Record:
     meta = obj["metadata"]
     if meta.get("deletionTimestamp") and _free(resource, obj):
         return store.remove(resource, meta.get("namespace", ""), meta["name"])
+    if resource.custom:
+        _count_generation(resource, store.get(resource, *place_of(obj)), obj)
     return store.update(resource, obj)
+
+
+def place_of(obj: Mapping[str, Any]) -> tuple[str, str]:
+    """Return namespace and name of an object."""
+    return obj["metadata"].get("namespace", ""), obj["metadata"]["name"]
+
+
+def _count_generation(resource: Resource, old: dict[str, Any] | None, new: dict[str, Any]) -> None:
+    """Give the object a new generation if more than its metadata or its status changed.
+
+    https://kubernetes.io/docs/tasks/extend-kubernetes/custom-resources/custom-resource-definitions/#status-subresource
+    """
+    apart = {"metadata", "status"} if resource.has_status else {"metadata"}
+    if old and {k: v for k, v in old.items() if k not in apart} != {
+        k: v for k, v in new.items() if k not in apart
+    }:
+        new["metadata"]["generation"] = old["metadata"]["generation"] + 1
 
 
 def _free(resource: Resource, obj: dict[str, Any]) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,6 +23,7 @@ class Resource:
         subresources: served below an object, e.g. ``status``.
         returns_deleted: DELETE answers with the object instead of a ``Status``.
         all_category: listed by ``kubectl get all``.
+        custom: defined by a CustomResourceDefinition.
     """
 
     group: str
@@ -36,6 +37,7 @@ class Resource:
     subresources: tuple[str, ...] = ()
     returns_deleted: bool = False
     all_category: bool = False
+    custom: bool = False
     verbs: tuple[str, ...] = field(
         default=(
             "create",
@@ -199,6 +201,17 @@ PRIORITY_CLASSES = Resource(
     namespaced=False,
     short_names=("pc",),
 )
+DEFINITIONS = Resource(
+    "apiextensions.k8s.io",
+    "v1",
+    "CustomResourceDefinition",
+    "customresourcedefinitions",
+    "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.CustomResourceDefinition",
+    namespaced=False,
+    short_names=("crd", "crds"),
+    subresources=("status",),
+    returns_deleted=True,
+)
 ACCESS_REVIEWS = Resource(
     "authorization.k8s.io",
     "v1",
@@ -226,12 +239,35 @@ RESOURCES: tuple[Resource, ...] = (
     INGRESSES,
     STORAGE_CLASSES,
     PRIORITY_CLASSES,
+    DEFINITIONS,
     ACCESS_REVIEWS,
 )
 
-BY_PATH: Mapping[tuple[str, str, str], Resource] = {
-    (resource.group, resource.version, resource.plural): resource for resource in RESOURCES
-}
-BY_KIND: Mapping[tuple[str, str], Resource] = {
-    (resource.api_version, resource.kind): resource for resource in RESOURCES
-}
+
+class Kinds:
+    """The resources that one server has: those of the table, and custom ones."""
+
+    def __init__(self) -> None:
+        self._by_path = {(each.group, each.version, each.plural): each for each in RESOURCES}
+        self._by_kind = {(each.api_version, each.kind): each for each in RESOURCES}
+
+    def __iter__(self) -> Iterator[Resource]:
+        return iter(tuple(self._by_path.values()))
+
+    def at(self, group: str, version: str, plural: str) -> Resource | None:
+        """Return the resource that a URL names."""
+        return self._by_path.get((group, version, plural))
+
+    def of(self, api_version: str, kind: str) -> Resource | None:
+        """Return the resource whose objects carry these fields."""
+        return self._by_kind.get((api_version, kind))
+
+    def add(self, resource: Resource) -> None:
+        """Have ``resource`` from now on."""
+        self._by_path[resource.group, resource.version, resource.plural] = resource
+        self._by_kind[resource.api_version, resource.kind] = resource
+
+    def remove(self, resource: Resource) -> None:
+        """Have ``resource`` no more."""
+        del self._by_path[resource.group, resource.version, resource.plural]
+        del self._by_kind[resource.api_version, resource.kind]

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from kubespawner.localcluster.resources import BY_PATH, Resource
+from kubespawner.localcluster.resources import Kinds, Resource
 
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "patch"}
 
@@ -38,8 +38,12 @@ class Call:
     verb: str = ""
 
 
-def parse(method: str, path: str, query: Mapping[str, str]) -> Call:
-    """Return what a request asks for; ``resource`` is None where the path is not of an object."""
+def parse(method: str, path: str, query: Mapping[str, str], kinds: Kinds) -> Call:
+    """Return what a request asks for; ``resource`` is None where the path is not of an object.
+
+    Args:
+        kinds: what the server has.
+    """
     parts = path.strip("/").split("/")
     if parts[0] == "api" and len(parts) > 2:
         group, version, rest = "", parts[1], parts[2:]
@@ -53,7 +57,7 @@ def parse(method: str, path: str, query: Mapping[str, str]) -> Call:
     namespace = ""
     if rest[0] == "namespaces" and len(rest) > 2 and rest[2] not in {"status", "finalize"}:
         namespace, rest = rest[1], rest[2:]
-    resource = BY_PATH.get((group, version, rest[0]))
+    resource = kinds.at(group, version, rest[0])
     if resource is None or len(rest) > 3:
         return Call(method, path, query)
     name = rest[1] if len(rest) > 1 else ""

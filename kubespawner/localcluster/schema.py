@@ -81,6 +81,11 @@ def definition(name: str) -> Definition:
     return {"$ref": f"#/$defs/{name}"}
 
 
+def add_definition(name: str, schema: Definition) -> None:
+    """Know ``schema`` as a definition, beside those of Kubernetes itself."""
+    _definitions()[name] = schema
+
+
 class DecodeError(ValueError):
     """A value has a type that its field cannot hold."""
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from kubespawner.localcluster.resources import Resource
+from kubespawner.localcluster.resources import Kinds, Resource
 from kubespawner.localcluster.statuses import already_exists, expired, not_found
 
 _decode = msgspec.json.Decoder().decode
@@ -69,10 +69,15 @@ class Store:
 
     Args:
         history_limit: changes kept per resource; older resource versions are answered with 410.
+
+    Attributes:
+        revision: of the last write.
+        kinds: which resources there are.
     """
 
     def __init__(self, *, history_limit: int = 10_000):
         self.revision = 1
+        self.kinds = Kinds()
         self._history_limit = history_limit
         # What was compacted before a resource had its first object.
         self._floor = 0
