@@ -52,6 +52,8 @@ class SpawnError(_SpawnException or _HubError):  # type: ignore[misc]
 
     # Whether the pod that failed is of use for finding out why (`delete_stopped_pods`).
     keep_pod = False
+    # Whether the same start may succeed later, without anybody's doing.
+    waiting_helps = False
 
     def __init__(
         self,
@@ -73,6 +75,15 @@ class SpawnError(_SpawnException or _HubError):  # type: ignore[misc]
         # Both, whatever the hub's version sets: pages read either.
         self.jupyterhub_message = message
         self.jupyterhub_html_message = html.escape(message)
+
+    def reword(self, message: str, message_html: str | None = None) -> None:
+        """Show ``message`` to the user instead; the log keeps the administrator's words.
+
+        Args:
+            message_html: the same as HTML; default: ``message``, escaped.
+        """
+        self.message = self.jupyterhub_message = message
+        self.jupyterhub_html_message = message_html or html.escape(message)
 
     def __str__(self) -> str:
         return self.admin_message

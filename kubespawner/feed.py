@@ -3,12 +3,44 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import inspect
 from collections.abc import AsyncIterator, Callable
-from typing import Any
+from typing import Any, Literal, TypedDict
 
 # The hub itself says 100 when the server answers.
 _HIGHEST = 99
+
+
+class ProgressEvent(TypedDict, total=False):
+    """One message of a spawn, as ``progress()`` yields it and ``progress_message_hook`` gets it.
+
+    Always there are ``kind``, ``progress`` and ``message``.
+    """
+
+    #: ``phase``: what the server's start is at, or what it waits for; ``event``: a Kubernetes
+    #: event of its pod, in the cluster's own words; ``notice``: anything else that its user should
+    #: know; ``last_exit``: how the last server ended; ``failure``: why this start failed.
+    kind: Literal["phase", "event", "notice", "last_exit", "failure"]
+    #: 0 to 99.
+    progress: int
+    #: Plain text.
+    message: str
+    #: The same for a page; plain text is shown without it.
+    html_message: str
+    #: Of a ``phase``: ``Creating``, ``Scheduling``, ``Volumes``, ``Preparing``, ``Pulling``,
+    #: ``Initializing``, ``Starting``, ``Running``, ``Failed`` or ``Gone``.
+    phase: str
+    #: CamelCase name of what keeps the start from going on, or of why it or the last server
+    #: ended; None if nothing does. The names are those of ``spawn_patience``.
+    reason: str | None
+    #: Whether the reason may go away without anybody's doing.
+    waiting_helps: bool
+    #: What the message speaks of, of: ``image``, ``first_time`` (on this machine), ``bytes`` (the
+    #: image's size), ``seconds`` (that its last download took), ``container``, ``minutes``.
+    values: dict[str, Any]
+    #: The Kubernetes event of an ``event``, in the API's JSON.
+    raw_event: dict[str, Any]
 
 
 class ProgressFeed:
@@ -18,27 +50,38 @@ class ProgressFeed:
     """
 
     def __init__(self) -> None:
-        self.entries: list[dict[str, Any]] = []
+        self.entries: list[ProgressEvent] = []
         self._progress = 0
-        self._last_said = ""
+        # What was said last of the phase, which later notices do not replace.
+        self._phase: ProgressEvent = {}
         self._grown = asyncio.Event()
 
     def add(self, message: str, *, progress: int | None = None, **extra: Any) -> None:
         """Append a message; ``progress`` below what was reached already is lifted to it."""
         if progress is not None:
             self._progress = max(self._progress, min(int(progress), _HIGHEST))
-        self.entries.append({"progress": self._progress, "message": message, **extra})
+        entry: Any = {"kind": "notice", **extra, "progress": self._progress, "message": message}
+        self.entries.append(entry)
+        if entry["kind"] == "phase":
+            self._phase = entry
         self._wake()
 
-    def say_once(self, message: str, **extra: Any) -> None:
-        """Append ``message`` unless it is the last one that was said this way."""
-        if message != self._last_said:
-            self._last_said = message
-            self.add(message, **extra)
+    def tell_phase(self, entry: ProgressEvent) -> None:
+        """Append what the start is at, unless that is what a reader sees already.
 
-    def advance(self, fraction: float = 1 / 3, limit: int = 90) -> int:
-        """Return the progress of one more event of unknown weight: a part of what is left."""
-        return self._progress + max(0, int((limit - self._progress) * fraction))
+        Pages show the last message: after events of the cluster it is said again.
+        """
+        seen = next((e for e in reversed(self.entries) if e["kind"] in ("phase", "event")), None)
+        if seen is None or seen["kind"] == "event" or seen["message"] != entry["message"]:
+            self.add(**entry)
+
+    def add_beside_phase(self, message: str) -> None:
+        """Append a notice that pages show below the phase, instead of in its place."""
+        extra: dict[str, Any] = {}
+        if self._phase:
+            phase = self._phase.get("html_message") or html.escape(self._phase["message"])
+            extra["html_message"] = f"{phase}<br>{html.escape(message)}"
+        self.add(message, **extra)
 
     @property
     def progress(self) -> int:
@@ -50,7 +93,7 @@ class ProgressFeed:
 
     async def follow(
         self, until: Callable[[], asyncio.Future[Any] | None]
-    ) -> AsyncIterator[dict[str, Any]]:
+    ) -> AsyncIterator[ProgressEvent]:
         """Yield every message, and end after the last one once the future is done.
 
         Args:
@@ -62,7 +105,7 @@ class ProgressFeed:
             future = until()
             finished = future is not None and future.done()
             while position < len(self.entries):
-                yield dict(self.entries[position])
+                yield self.entries[position].copy()
                 position += 1
             if finished:
                 return
@@ -107,5 +150,5 @@ class SlowSpawnNotice:
 
     def _tell(self) -> None:
         seconds = int(asyncio.get_running_loop().time() - self._started)
-        self._feed.add(self._text.format(seconds=seconds))
+        self._feed.add_beside_phase(self._text.format(seconds=seconds))
         self._schedule(self._frequency)

@@ -9,6 +9,9 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from .diagnosis import Diagnosis, notebook_container_name
+from .diagnosis.amounts import readable_bytes, readable_seconds
+from .feed import ProgressEvent
+from .pulls import Pull, PullBook
 
 # Progress that is reached when a phase begins. Pulling an image takes longest, so it has most.
 _PROGRESS = {
@@ -24,6 +27,8 @@ _PROGRESS = {
     "Gone": 0,
 }
 _HIGHEST = 99
+# Seconds from which on it is worth telling how long a download took.
+_LONG_PULL = 10
 # Seconds after which a phase has shown about two thirds of its part of the bar.
 _USUAL_SECONDS = 60
 _MESSAGES = {
@@ -52,6 +57,8 @@ _EVENT_PHASES = {
     "Created": "Starting",
     "Started": "Starting",
 }
+# The phase before there is a pod.
+CREATING = Diagnosis("Creating")
 _PULLING = re.compile(r'Pulling image "([^"]+)"')
 
 
@@ -96,7 +103,8 @@ def phase_message(
     events: Iterable[Mapping[str, Any]],
     diagnosis: Diagnosis,
     elapsed: float | None = None,
-) -> dict[str, Any]:
+    pulls: PullBook | None = None,
+) -> ProgressEvent:
     """Return what a progress page shows for the state that ``pod`` is in.
 
     The bar moves by phase. With ``elapsed`` it also creeps within the phase, and the message
@@ -105,18 +113,28 @@ def phase_message(
     Args:
         events: of the pod, oldest first.
         elapsed: seconds since the phase began; None: not known.
+        pulls: earlier downloads, to tell how large an image is and how long it takes.
 
     Returns:
-        ``progress`` (int, 0 to 99), ``message`` (str), and ``html_message`` (str, escaped).
+        An event of the kind ``phase``.
     """
+    values: dict[str, Any] = {}
     subject = ""
+    if diagnosis.container:
+        values["container"] = diagnosis.container
+    if diagnosis.phase == "Pulling":
+        image, first_time = _image(pod, events, diagnosis.container)
+        values |= {"image": image, "first_time": first_time}
     if diagnosis.user:
         message = diagnosis.user
     elif diagnosis.phase == "Pulling":
-        subject, first_time = _image(pod, events, diagnosis.container)
+        subject = values["image"]
+        pull = pulls.of(subject) if pulls else None
+        if pull:
+            values |= {"seconds": pull.seconds, "bytes": pull.bytes}
+        details = _pull_details(first_time, pull)
         message = f"{_MESSAGES['Pulling']} {subject}".strip()
-        if first_time:
-            message += " (first time on this machine)"
+        message += f" ({', '.join(details)})" if details else ""
     else:
         message = _MESSAGES.get(diagnosis.phase, diagnosis.phase)
         if diagnosis.phase == "Initializing" and diagnosis.container:
@@ -124,12 +142,27 @@ def phase_message(
             message += f" (step {subject})"
     minutes = int(elapsed // 60) if elapsed else 0
     if minutes:
+        values["minutes"] = minutes
         message += f" – for {minutes} minute{'s' if minutes > 1 else ''}"
     return {
+        "kind": "phase",
+        "phase": diagnosis.phase,
+        "reason": diagnosis.reason,
+        "waiting_helps": diagnosis.waiting_helps,
+        "values": values,
         "progress": _bar(diagnosis.phase, elapsed),
         "message": message,
         "html_message": _as_html(message, subject),
     }
+
+
+def _pull_details(first_time: bool, pull: Pull | None) -> list[str]:
+    details = ["first time on this machine"] if first_time else []
+    if pull and pull.bytes:
+        details.append(readable_bytes(pull.bytes))
+    if pull and pull.seconds >= _LONG_PULL:
+        details.append(f"took {readable_seconds(pull.seconds)} before")
+    return details
 
 
 def _as_html(message: str, subject: str) -> str:

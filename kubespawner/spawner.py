@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from datetime import datetime, timezone
 from typing import Any, ClassVar
 
@@ -21,7 +21,8 @@ from kubernetes_asyncio.client import ApiException
 from ._version import __version__
 from .clients import shared_client
 from .config import _sorted_dict_values, check_config_names
-from .diagnosis import is_ready, server_status
+from .diagnosis import is_ready, restarted
+from .ending import Ending
 from .errors import SpawnError
 from .failures import as_spawn_error, explained
 from .feed import ProgressFeed, SlowSpawnNotice
@@ -30,11 +31,12 @@ from .kube.requests import ApiUnavailable, Deadline
 from .legacy import LegacyNames
 from .manifests import SPAWN_ID, resolve
 from .namespaces import Namespaces
-from .ownership import Owner, is_pod_of, is_terminating, spawn_id_of, uid_of
+from .ownership import Owner, is_pod_of, is_terminating, uid_of
+from .phases import CREATING, phase_message
 from .pods import GRACE_MARGIN, PodPlace, shielded
 from .reflector import EventReflector, PodReflector
 from .storage import Storage
-from .waiting import Spawn, Waiting
+from .waiting import Spawn
 from .watching import Unknown
 
 __all__ = ["EventReflector", "KubeSpawner", "MockObject", "PodReflector", "_sorted_dict_values"]
@@ -48,7 +50,7 @@ class MockObject:
     """Stands for a user or a hub where ``KubeSpawner(_mock=True)`` is made without one."""
 
 
-class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawner):
+class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawner):
     """Spawns every user's server as a pod in a Kubernetes cluster."""
 
     safe_chars = set("abcdefghijklmnopqrstuvwxyz0123456789")
@@ -59,14 +61,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
     _last_event: str | None = None
     _state_kubespawner_version: str | None = None
     pod_id: str = ""
-    # UID of the pod that is the server's, from its creation (or state) to its end.
-    _pod_uid: str = ""
-    # The spawn whose cleanup could not be confirmed: `poll()` asks the API server about it.
-    _unresolved: str = ""
-    _stopping = False
     _profile_namespace = False
-    _outage_logged = False
-    exit_reason: str = ""
 
     # ---- construction ------------------------------------------------------------------
 
@@ -112,17 +107,6 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
     def _owner(self) -> Owner:  # type: ignore[override]
         return Owner(self.user.name, self.name, self.component_label)
 
-    def _place(self) -> PodPlace:
-        return PodPlace(
-            requests=self._requests,
-            api=self.api,
-            name=self.pod_name,
-            namespace=self.namespace,
-            owner=self._owner,
-            wait_gone=self._wait_gone,
-            log=self.log,
-        )
-
     # ---- start -------------------------------------------------------------------------
 
     def start(self) -> asyncio.Future[str]:
@@ -143,7 +127,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
             deadline=Deadline.after(seconds),
             started=datetime.now(timezone.utc),
         )
-        self._spawn_id, self.exit_reason, self.pod_id = spawn.id, "", ""
+        self._spawn_id, self.pod_id = spawn.id, ""
         self._current_spawn = spawn
         if self._feed.entries:
             self._feed = ProgressFeed()
@@ -161,6 +145,8 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
             if isinstance(error, SpawnError) and error.reason == "Unexpected":
                 self.log.error("%s", error, exc_info=e)
             await self._clean_up_after(spawn, error)
+            if isinstance(error, SpawnError):
+                await self._reword(error)
             if error is e:
                 raise
             raise error from e
@@ -168,6 +154,8 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
             spawn.close()
 
     async def _run(self, spawn: Spawn) -> str:
+        self._tell_last_exit()
+        self._feed.tell_phase(phase_message({}, (), CREATING))
         spawn.enter("options")
         await self._choose_options()
         spawn.enter("namespace")
@@ -198,7 +186,10 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
         pod = await self._wait_ready(spawn)
         spawn.enter("url")
         self.pod_id = uid_of(pod)
-        return await self._pod_url(pod)
+        url = await self._pod_url(pod)
+        self._restarts, _ = restarted(pod)
+        self._last_exit = {}
+        return url
 
     async def _follow_events(self, spawn: Spawn) -> None:
         watch = self._events_of_pods()
@@ -280,73 +271,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
             return
         self._unresolved = ""
 
-    # ---- poll --------------------------------------------------------------------------
-
-    async def poll(self) -> int | None:
-        """Return None while the server runs, starts, or can't be asked about; else its exit code."""
-        starting = self._start_future is not None and not self._start_future.done()
-        if starting and not self._pod_uid:
-            return None
-        if self._unresolved and not starting:
-            return await self._poll_unresolved()
-        pod = await self._find_pod()
-        if isinstance(pod, Unknown):
-            self._note_outage(pod)
-            return None
-        self._outage_logged = False
-        if pod is not None and not is_pod_of(self._owner, pod) and uid_of(pod) != self._pod_uid:
-            pod = None
-        status = server_status(
-            pod,
-            own_stop=self._stopping,
-            crash_restarts=self.crash_loop_restarts,
-        )
-        if pod is None or not status.running:
-            if starting:
-                # The start itself tells what happened, and cleans up.
-                return None
-            return await self._ended(pod, status)
-        if self.is_pod_running(pod):
-            await self._update_address(pod)
-        return None
-
-    async def _poll_unresolved(self) -> int | None:
-        try:
-            pod = await self._read_pod()
-        except (ApiException, ApiUnavailable) as e:
-            self._note_outage(Unknown(e))
-            return None
-        if pod is not None and spawn_id_of(pod) == self._unresolved:
-            self._pod_uid = uid_of(pod)
-            return None if not is_terminating(pod) else 1
-        self._unresolved = ""
-        return 1
-
-    def _note_outage(self, unknown: Unknown) -> None:
-        if not self._outage_logged:
-            self._outage_logged = True
-            self.log.warning(
-                "Whether %s still runs is unknown, since the cluster can't be asked; "
-                "it counts as running: %s",
-                self._log_name,
-                unknown.cause,
-            )
-
-    async def _ended(self, pod: Mapping[str, Any] | None, status: Any) -> int:
-        if pod is not None:
-            if status.reason and status.reason != self.exit_reason:
-                self.exit_reason = status.reason
-                self.log.warning("Server %s ended: %s", self._log_name, status.message)
-            if self.delete_stopped_pods and not is_terminating(pod):
-                try:
-                    await self._place().delete(
-                        uid=uid_of(pod),
-                        grace_seconds=0,
-                        deadline=Deadline.after(self.k8s_api_request_timeout),
-                    )
-                except (ApiException, ApiUnavailable) as e:
-                    self.log.warning("Could not delete the ended pod %s: %s", self._pod_key, e)
-        return 1 if status.exit_code is None else status.exit_code
+    # ---- pods ---------------------------------------------------------------------------
 
     def is_pod_running(self, pod: Mapping[str, Any] | None) -> bool:
         """Whether the server in ``pod`` (API JSON) can be used.
@@ -411,7 +336,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
             if await place.delete(uid=uid, grace_seconds=grace, deadline=deadline):
                 limit = max(self.start_timeout, grace + GRACE_MARGIN)
                 await place.gone(uid, Deadline.after(limit))
-            self._unresolved = ""
+            self._stopped_uid, self._unresolved = uid, ""
         except (ApiException, ApiUnavailable) as e:
             raise as_spawn_error(e, self, None) from e
         finally:
@@ -444,11 +369,6 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
         """The Kubernetes events of this server's pod in the current spawn, oldest first."""
         return self._current_spawn.events if self._current_spawn else []
 
-    async def progress(self) -> AsyncIterator[dict[str, Any]]:
-        """Yield what happens during the spawn; ends with it. Any number of readers."""
-        async for entry in self._feed.follow(lambda: self._start_future):
-            yield entry
-
     # ---- state -------------------------------------------------------------------------
 
     def get_state(self) -> dict[str, Any]:
@@ -464,7 +384,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
             "spawn_id": self._spawn_id if self._pod_uid else "",
             "namespace_from_profile": self._profile_namespace,
             "url_made_by": self._url_made_by,
-            "exit_reason": self.exit_reason,
+            **self._exit_state(),
         }
         state.update({key: value for key, value in extra.items() if value})
         return state
@@ -485,7 +405,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
         self._spawn_id = state.get("spawn_id", "")
         self._profile_namespace = bool(state.get("namespace_from_profile"))
         self._url_made_by = state.get("url_made_by")
-        self.exit_reason = state.get("exit_reason", "")
+        self._load_exit_state(state)
 
     def clear_state(self) -> None:
         """Forget the pod, keep the claim; a namespace chosen by a profile ends with its server."""
@@ -496,6 +416,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Waiting, Storage, Namespaces, Spawn
         self.pod_name = self._expand_user_properties(self.pod_name_template)
         self._own_dns_name = self._own_secret_name = None
         self._pod_uid = self._spawn_id = ""
+        self._restarts = 0
         self._url_made_by = None
         if self._start_future is not None and self._start_future.done():
             self._start_future = None

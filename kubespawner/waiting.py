@@ -11,7 +11,7 @@ import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import aiohttp
 from kubernetes_asyncio.client import ApiException
@@ -20,18 +20,20 @@ from .checks import check_pod
 from .diagnosis import Diagnosis, diagnose
 from .errors import ConfigurationError, SpawnError
 from .failures import explained
-from .feed import ProgressFeed
 from .kube.pod_events import Followed, PodEvents
-from .kube.requests import Deadline
+from .kube.requests import ApiUnavailable, Deadline
 from .kube.timing import within
 from .ownership import is_terminating, uid_of
 from .phases import event_message, event_progress, phase_message
 from .podsecurity import violations
-from .watching import Watching
+from .pulls import PullBook
+from .telling import Telling
 
 # Failures whose reason only the container itself knows, and how much of its log is shown.
 _TOLD_BY_LOG = frozenset({"InitContainerFailed", "CrashLoopBackOff", "ServerExited"})
 _LOG_LINES = 10
+# What a claim can tell more of than the scheduler does.
+_ABOUT_CLAIMS = frozenset({"ClaimPending", "ClaimProvisioningFailed", "ClaimMissing"})
 
 
 @dataclass
@@ -47,6 +49,16 @@ class Spawn:
     created: bool = False
     followed: Followed | None = None
     told: dict[str, int] = field(default_factory=dict)
+    # The claims that the pod waits for, as last read; None: not readable.
+    claims: list[dict[str, Any]] | None = field(default_factory=list)
+    # What the pod is at, and since when (of a monotonic clock).
+    pod_phase: tuple[str, float] = ("", 0.0)
+
+    def seconds_in(self, pod_phase: str, now: float) -> float:
+        """Return how long the pod has been in ``pod_phase``, as far as was seen."""
+        if self.pod_phase[0] != pod_phase:
+            self.pod_phase = (pod_phase, now)
+        return now - self.pod_phase[1]
 
     def enter(self, phase: str) -> None:
         self.phase = phase
@@ -102,10 +114,12 @@ class PatienceBook:
         return since + allowed - self._clock()
 
 
-class Waiting(Watching):
+class Waiting(Telling):
     """The wait of ``start()`` for a pod that exists to become a server that answers."""
 
-    _feed: ProgressFeed
+    # Of all servers: who waits for an image learns what it took others.
+    _pull_book: ClassVar[PullBook] = PullBook()
+
     is_pod_running: Callable[[Mapping[str, Any] | None], bool]
     _current_spawn: Spawn | None = None
 
@@ -138,7 +152,7 @@ class Waiting(Watching):
                 changed.clear()
                 pod = pods.get(self._pod_key)
                 events = spawn.events
-                diagnosis = diagnose(pod, events=events, crash_restarts=self.crash_loop_restarts)
+                diagnosis = await self._diagnosis(spawn, pod, events)
                 self._report(spawn, pod, events, diagnosis)
                 if pod is None or uid_of(pod) != spawn.uid or is_terminating(pod):
                     raise self._vanished(pod, diagnosis)
@@ -150,6 +164,39 @@ class Waiting(Watching):
                 await self._next_change(changed, left, spawn, diagnosis)
         finally:
             unsubscribe()
+
+    async def _diagnosis(
+        self, spawn: Spawn, pod: Mapping[str, Any] | None, events: list[dict[str, Any]]
+    ) -> Diagnosis:
+        found = diagnose(pod, events, crash_restarts=self.crash_loop_restarts)
+        if pod is None or found.reason not in _ABOUT_CLAIMS or spawn.claims is None:
+            return found
+        spawn.claims = await self._claims_mounted(pod, spawn.deadline)
+        return diagnose(pod, events, spawn.claims or (), self.crash_loop_restarts)
+
+    async def _claims_mounted(
+        self, pod: Mapping[str, Any], deadline: Deadline
+    ) -> list[dict[str, Any]] | None:
+        """Return the claims that ``pod`` mounts, as far as they exist; None if they can't be read."""
+        claims = []
+        for volume in (pod.get("spec") or {}).get("volumes") or ():
+            name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
+            if not name:
+                continue
+            try:
+                claim = await self._requests.read(
+                    self.api,
+                    "persistent_volume_claim",
+                    name,
+                    self.namespace,
+                    deadline=deadline.sooner(self.k8s_api_request_timeout),
+                )
+            except (ApiException, ApiUnavailable) as e:
+                self.log.debug("Claim %s/%s can't be read: %s", self.namespace, name, e)
+                return None
+            if claim is not None:
+                claims.append(claim)
+        return claims
 
     async def _with_log(
         self, pod: Mapping[str, Any], events: list[dict[str, Any]], diagnosis: Diagnosis
@@ -187,11 +234,14 @@ class Waiting(Watching):
     async def _next_change(
         self, changed: asyncio.Event, left: float | None, spawn: Spawn, diagnosis: Diagnosis
     ) -> None:
+        """Wait for news, the end of a patience, or the next full minute of what is waited for."""
         remaining = spawn.deadline.remaining()
         if remaining <= 0:
             raise TimeoutError(diagnosis.admin or diagnosis.user or "the pod is not ready")
+        seconds = spawn.seconds_in(diagnosis.phase, asyncio.get_running_loop().time())
+        limits = [remaining, 60 - seconds % 60, *([] if left is None else [left])]
         try:
-            await within(changed.wait(), remaining if left is None else min(left, remaining))
+            await within(changed.wait(), min(limits))
         except (TimeoutError, asyncio.TimeoutError):
             return
 
@@ -207,14 +257,16 @@ class Waiting(Watching):
             if spawn.told.get(uid) == count:
                 continue
             spawn.told[uid] = count
-            reached = event_progress(event)
+            self._pull_book.note(event)
             self._feed.add(
                 event_message(event),
-                progress=self._feed.advance() if reached is None else reached,
+                progress=event_progress(event),
+                kind="event",
                 raw_event=event,
             )
         if pod is not None:
-            self._feed.say_once(**phase_message(pod, events, diagnosis))
+            elapsed = spawn.seconds_in(diagnosis.phase, asyncio.get_running_loop().time())
+            self._feed.tell_phase(phase_message(pod, events, diagnosis, elapsed, self._pull_book))
 
     def _vanished(self, pod: Mapping[str, Any] | None, diagnosis: Diagnosis) -> SpawnError:
         what = (
@@ -240,4 +292,5 @@ class Waiting(Watching):
             status_code=424,
         )
         error.keep_pod = True
+        error.waiting_helps = diagnosis.waiting_helps
         return error

@@ -6,7 +6,7 @@ from traitlets import HasTraits
 
 from ..diagnosis import DEFAULT_PATIENCE
 from . import _checks as checks
-from ._types import Bool, Dict, Enum, Integer, Unicode
+from ._types import Bool, Callable, Dict, Enum, Integer, Unicode
 
 _PATIENCE = ", ".join(f"`{reason}` {seconds:g}" for reason, seconds in DEFAULT_PATIENCE.items())
 
@@ -102,5 +102,30 @@ class LifecycleConfig(HasTraits):
         help="""What the progress page says when a start takes long.
 
         Its one field is `{seconds}`, the time since the start.
+        """,
+    )
+    progress_message_hook = Callable(
+        None,
+        allow_none=True,
+        help="""Called with the spawner and each message of a start; returns the one to show.
+
+        For other words or another language. A message is a dict with `kind` (`phase`, `event`,
+        `notice`, `last_exit`, `failure`), `message`, `progress` (0 to 99) and, by kind, `phase`,
+        `reason`, `waiting_helps`, `values` (`image`, `bytes`, `container`, …), `html_message` and
+        `raw_event`; see `kubespawner.feed.ProgressEvent`. What the hook returns replaces parts of
+        it; None hides it. May be async. It is called for every page that shows the start; if it
+        fails, that is logged and the default is shown. Example::
+
+            GERMAN = {"Scheduling": "Ein freier Rechner wird gesucht",
+                      "Pulling": "Das Image {image} wird geladen"}
+
+            def progress_message_hook(spawner, event):
+                if event["kind"] == "event":
+                    return None
+                if event["kind"] == "phase" and not event["reason"] and event["phase"] in GERMAN:
+                    return {"message": GERMAN[event["phase"]].format(**event["values"])}
+                return event
+
+            c.KubeSpawner.progress_message_hook = progress_message_hook
         """,
     )

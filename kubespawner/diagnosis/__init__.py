@@ -9,10 +9,17 @@ Pure: plain dicts in (API JSON), plain data out; no request is made and no clock
 https://kubernetes.io/docs/concepts/workloads/pods/pod-lifecycle/
 """
 
+from .failed import why_gone
 from .model import DEFAULT_PATIENCE, Diagnosis, ServerStatus
 from .pod import diagnose
 from .refusals import refusal
-from .state import is_ready, notebook_container_name, notebook_status, server_status
+from .state import (
+    is_ready,
+    notebook_container_name,
+    notebook_status,
+    restarted,
+    server_status,
+)
 
 __all__ = [
     "DEFAULT_PATIENCE",
@@ -23,5 +30,7 @@ __all__ = [
     "notebook_container_name",
     "notebook_status",
     "refusal",
+    "restarted",
     "server_status",
+    "why_gone",
 ]

@@ -16,6 +16,7 @@ from .state import (
     end_of,
     is_crash_loop,
     last_end,
+    memory_limit,
     status_of,
     terminated,
     waiting,
@@ -70,7 +71,7 @@ def init_problem(
     name = container.get("name") or ""
     ended = terminated(container)
     if ended and ended.get("exitCode") and not will_restart(pod, name, ended):
-        reason, what, _ = end_of(ended)
+        reason, what, _ = end_of(ended, memory_limit(pod, container))
         needed = " It used more memory than it may have." if reason == "OOMKilled" else ""
         lines = _last_lines(log)
         return problem(
@@ -81,7 +82,7 @@ def init_problem(
             name,
         )
     return waiting_problem(pod, container, events) or crash_loop(
-        container, crash_restarts, log, "The preparation of your server"
+        pod, container, crash_restarts, log, "The preparation of your server"
     )
 
 
@@ -96,7 +97,7 @@ def notebook_problem(
     name = container.get("name") or ""
     ended = terminated(container)
     if ended and not will_restart(pod, name, ended):
-        reason, what, user = end_of(ended)
+        reason, what, user = end_of(ended, memory_limit(pod, container))
         if reason == "ServerExited":
             user = f"Your server ended while it was starting (exit code {ended.get('exitCode')})."
             user += _quoted(log)
@@ -104,7 +105,7 @@ def notebook_problem(
         admin = f"container {name!r}: {what}" + (f"; its log ends with: {lines}" if lines else "")
         return problem("Failed", reason, user, admin, name, key="ServerExited")
     return waiting_problem(pod, container, events) or crash_loop(
-        container, crash_restarts, log, "Your server"
+        pod, container, crash_restarts, log, "Your server"
     )
 
 
@@ -119,16 +120,21 @@ def _quoted(log: str) -> str:
 
 
 def crash_loop(
-    container: Mapping[str, Any], crash_restarts: int, log: str, what: str
+    pod: Mapping[str, Any],
+    container: Mapping[str, Any],
+    crash_restarts: int,
+    log: str,
+    what: str,
 ) -> Diagnosis | None:
     """Return the diagnosis of a container that ended again and again; None if it does not."""
     if not is_crash_loop(container, crash_restarts):
         return None
     name = container.get("name") or ""
     last = last_end(container)
-    reason, told, _ = end_of(last)
+    limit = memory_limit(pod, container)
+    reason, told, _ = end_of(last, limit)
     user = (
-        f"{what} needs more memory than it may have."
+        f"{what} needs more memory than {f'its limit of {limit}' if limit else 'it may have'}."
         if reason == "OOMKilled"
         else f"{what} fails each time it starts (exit code {last.get('exitCode')}).{_quoted(log)}"
     )

@@ -7,8 +7,10 @@ https://kubernetes.io/docs/concepts/workloads/pods/disruptions/#pod-disruption-c
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
+
+from .model import ServerStatus
 
 _AGAIN = "Please start it again."
 _ADMIN = "Please tell the administrator of this hub."
@@ -90,6 +92,36 @@ def failed_pod(pod: Mapping[str, Any]) -> tuple[str, str, str]:
         message = message or str(condition.get("message") or "")
     reason = reason or "PodFailed"
     return reason, f"its pod failed ({reason}): {message or 'no details'}", _told(reason, message)
+
+
+# Reason of an event about a pod that no longer exists -> reason of its end.
+_LAST_EVENTS = {
+    "Evicted": "Evicted",
+    "NodeNotReady": "NodeLost",
+    "NodeControllerEviction": "NodeLost",
+    "TaintManagerEviction": "NodeLost",
+    "DeletingNode": "NodeLost",
+    "Preempted": "Preempted",
+    "Preempting": "Preempting",
+    "NodeShutdown": "NodeShutdown",
+}
+
+
+def why_gone(events: Iterable[Mapping[str, Any]]) -> ServerStatus:
+    """Return why a pod that nobody here deleted is gone.
+
+    Args:
+        events: of that pod, in any order; those of others that delete pods say why.
+    """
+    for event in events:
+        reason = _LAST_EVENTS.get(event.get("reason") or "")
+        message = str(event.get("message") or "")
+        # The taint manager also tells when it changes its mind.
+        if reason and not message.startswith("Cancelling"):
+            facts = f"its pod was removed ({event.get('reason')}): {message or 'no details'}"
+            return ServerStatus(False, 1, reason, facts, _told(reason, message))
+    user = f"Your server was removed from the cluster. {_AGAIN}"
+    return ServerStatus(False, 1, "PodDeleted", "its pod was deleted from outside", user)
 
 
 def _told(reason: str, message: str) -> str:

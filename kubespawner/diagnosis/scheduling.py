@@ -132,7 +132,9 @@ def _why(message: str) -> str:
         # More than one of them may lack on one node; the widest lack says most.
         most = max(lacking.values())
         names = [_resource(name) for name, number in lacking.items() if number == most]
-        return f"No machine has enough free {_listed(names)} for your server at the moment."
+        # The others are none that could take it: why, the next cause would say.
+        some = f" ({most} of {count} machines lack it)" if count and most < count else ""
+        return f"No machine has enough free {_listed(names)} for your server at the moment{some}."
     for part, user in _CAUSES:
         if part in text:
             return user

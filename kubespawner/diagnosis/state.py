@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from .amounts import readable_memory
 from .failed import failed_pod, why_deleted
 from .model import ServerStatus
 
@@ -111,15 +112,29 @@ def server_status(
     if ended:
         if will_restart(pod, container.get("name") or "", ended):
             return _RUNNING
-        return ServerStatus(False, code, *end_of(ended))
+        return ServerStatus(False, code, *end_of(ended, memory_limit(pod, container)))
     if status.get("phase") == "Succeeded":
         return ServerStatus(False, 0, "ServerExited", "its pod has finished", "Your server ended.")
     if is_crash_loop(container, crash_restarts):
         last = last_end(container)
-        _, message, user = end_of(last)
+        _, message, user = end_of(last, memory_limit(pod, container))
         restarts = f"restarted {container.get('restartCount')} times; last: {message}"
         return ServerStatus(False, _exit_code(last), "CrashLoopBackOff", restarts, user)
     return _RUNNING
+
+
+def restarted(pod: Mapping[str, Any], since: int = 0) -> tuple[int, ServerStatus | None]:
+    """Return how often the server's container was restarted, and why it ended before that.
+
+    Args:
+        since: the number of restarts that is known already; with no more there is no reason.
+    """
+    container = notebook_status(pod) or {}
+    count, last = container.get("restartCount") or 0, last_end(container)
+    if count <= since or not last:
+        return count, None
+    reason, message, user = end_of(last, memory_limit(pod, container))
+    return count, ServerStatus(True, _exit_code(last), reason, message, user)
 
 
 def terminated(container: Mapping[str, Any]) -> Mapping[str, Any] | None:
@@ -171,17 +186,29 @@ def is_crash_loop(container: Mapping[str, Any], restarts: int) -> bool:
 
 # 128 + the signal, as a container runtime reports it.
 _SIGNALS = {137: "killed (SIGKILL)", 139: "crashed (SIGSEGV)", 143: "asked to end (SIGTERM)"}
-_OOM_USER = "Your server used more memory than it may have, and was stopped."
 
 
-def end_of(ended: Mapping[str, Any]) -> tuple[str, str, str]:
-    """Return reason, facts, and a sentence for the user, of an ended container."""
+def memory_limit(pod: Mapping[str, Any], container: Mapping[str, Any]) -> str:
+    """Return the limit that a container (its status) has, such as ``2 GiB``; '' without one."""
+    resources = container_spec(pod, container.get("name") or "").get("resources") or {}
+    limit = (resources.get("limits") or {}).get("memory")
+    return readable_memory(limit) if limit else ""
+
+
+def end_of(ended: Mapping[str, Any], limit: str = "") -> tuple[str, str, str]:
+    """Return reason, facts, and a sentence for the user, of an ended container.
+
+    Args:
+        limit: of its memory, in words; '' if it has none.
+    """
     code = ended.get("exitCode")
     if ended.get("reason") == "OOMKilled":
+        # Without a limit of its own it was the machine, or the pod as a whole, that ran out.
+        allowed = f"its limit of {limit}" if limit else "it may have"
         return (
             "OOMKilled",
-            f"it used more memory than it may (OOMKilled, exit code {code})",
-            _OOM_USER,
+            f"it used more memory than {allowed} (OOMKilled, exit code {code})",
+            f"Your server used more memory than {allowed}, and was stopped.",
         )
     said = str(ended.get("message") or "").strip()
     what = f"exit code {code}" if code is not None else "an unknown exit code"

@@ -255,10 +255,12 @@ class Requests:
         namespace: str | None,
         *,
         label_selector: str | None = None,
+        field_selector: str | None = None,
         deadline: Deadline | None = None,
     ) -> list[dict[str, Any]]:
         """Return the matching objects of ``namespace`` as API JSON."""
-        extra = {"label_selector": label_selector} if label_selector else {}
+        selectors = {"label_selector": label_selector, "field_selector": field_selector}
+        extra = {key: selector for key, selector in selectors.items() if selector}
         found = await self._ask(api, "list", kind, namespace, deadline, **extra)
         return found["items"]
 

@@ -115,6 +115,7 @@ DEFAULTS = {
     "profile_list": [],
     "profile_list_timeout": 30.0,
     "profile_text_limit": 1000,
+    "progress_message_hook": None,
     "pvc_name_template": "claim-{user_server}",
     "remember_pvc_name": True,
     "scheduler_name": None,

@@ -16,11 +16,11 @@ async def test_every_reader_gets_all_messages_whenever_it_joins():
     feed.add("one", progress=10)
     late = asyncio.create_task(collect(feed, lambda: done))
     await asyncio.sleep(0)
-    feed.add("two", progress=20, raw_event={"a": 1})
+    feed.add("two", progress=20, kind="event", raw_event={"a": 1})
     done.set_result(None)
     expected = [
-        {"progress": 10, "message": "one"},
-        {"progress": 20, "message": "two", "raw_event": {"a": 1}},
+        {"kind": "notice", "progress": 10, "message": "one"},
+        {"kind": "event", "progress": 20, "message": "two", "raw_event": {"a": 1}},
     ]
     assert await early == expected
     assert await late == expected
@@ -46,8 +46,38 @@ def test_progress_never_decreases_and_stays_below_100():
     assert [e["progress"] for e in feed.entries] == [30, 30, 30, 99]
 
 
-def test_events_of_unknown_weight_move_the_bar_by_a_third_of_the_rest():
+def phase(message, **more):
+    return {"kind": "phase", "phase": "Pulling", "progress": 30, "message": message, **more}
+
+
+def test_a_phase_is_said_once_and_again_after_the_clusters_own_words():
     feed = ProgressFeed()
-    for _ in range(4):
-        feed.add("x", progress=feed.advance())
-    assert [e["progress"] for e in feed.entries] == [30, 50, 63, 72]
+    feed.tell_phase(phase("Downloading"))
+    feed.tell_phase(phase("Downloading"))
+    feed.add("2026 [Normal] Pulling", kind="event")
+    feed.tell_phase(phase("Downloading"))
+    feed.add("your volume is new and empty")
+    feed.tell_phase(phase("Downloading"))
+    feed.tell_phase(phase("Starting"))
+    assert [e["message"] for e in feed.entries] == [
+        "Downloading",
+        "2026 [Normal] Pulling",
+        "Downloading",
+        "your volume is new and empty",
+        "Starting",
+    ]
+
+
+def test_a_notice_beside_the_phase_leaves_the_phase_on_the_page():
+    feed = ProgressFeed()
+    feed.add_beside_phase("takes long")
+    assert "html_message" not in feed.entries[-1]
+    feed.tell_phase(phase("Downloading <x>"))
+    feed.add_beside_phase("takes <b>long</b>")
+    assert feed.entries[-1]["message"] == "takes <b>long</b>"
+    assert feed.entries[-1]["html_message"] == (
+        "Downloading &lt;x&gt;<br>takes &lt;b&gt;long&lt;/b&gt;"
+    )
+    feed.tell_phase(phase("Starting", html_message="<code>x</code>"))
+    feed.add_beside_phase("takes long")
+    assert feed.entries[-1]["html_message"] == "<code>x</code><br>takes long"

@@ -4,13 +4,14 @@ import pytest
 
 from kubespawner.diagnosis import Diagnosis, diagnose
 from kubespawner.phases import event_message, event_progress, phase_message
+from kubespawner.pulls import PullBook
 
 from ._pods import IMAGE, event, pod, pulling, running, unscheduled, waiting
 
 
-def told(item, events=(), elapsed=None):
+def told(item, events=(), elapsed=None, pulls=None):
     events = list(events)
-    return phase_message(item, events, diagnose(item, events), elapsed)
+    return phase_message(item, events, diagnose(item, events), elapsed, pulls)
 
 
 # ---- events ------------------------------------------------------------------------------
@@ -90,6 +91,48 @@ def test_image_that_is_always_asked_for_may_be_there_already():
     item = pod(waiting("ContainerCreating"))
     item["spec"]["containers"][0]["imagePullPolicy"] = "Always"
     assert told(item, [pulling()])["message"] == f"Downloading the image {IMAGE}"
+
+
+def test_size_and_time_are_told_where_another_machine_has_pulled_the_image():
+    pulls, item = PullBook(), pod(waiting("ContainerCreating"))
+    text = f'Successfully pulled image "{IMAGE}" in 2m10s. Image size: 1234567890 bytes.'
+    pulls.note(event("Pulled", text))
+    entry = told(item, [pulling()], pulls=pulls)
+    assert entry["message"] == (
+        f"Downloading the image {IMAGE} (first time on this machine, 1.2 GB, took 2 minutes before)"
+    )
+    assert entry["values"] == {
+        "container": "notebook",
+        "image": IMAGE,
+        "first_time": True,
+        "bytes": 1234567890,
+        "seconds": 130.0,
+    }
+
+
+def test_a_message_says_by_code_what_it_is_about():
+    entry = told(unscheduled("0/3 nodes are available: 3 Insufficient memory."))
+    assert (entry["kind"], entry["phase"], entry["reason"], entry["waiting_helps"]) == (
+        "phase",
+        "Scheduling",
+        "Unschedulable",
+        True,
+    )
+    item = pod(waiting("ImagePullBackOff", "manifest unknown"))
+    entry = told(item)
+    assert entry["reason"] == "ImageNotFound" and not entry["waiting_helps"]
+    assert entry["values"]["image"] == IMAGE
+
+
+def test_how_many_machines_lack_something_is_told_unless_all_do():
+    some = "0/3 nodes are available: 1 node(s) had taint {a: b}, 2 Insufficient memory."
+    assert told(unscheduled(some))["message"] == (
+        "No machine has enough free memory for your server at the moment (2 of 3 machines lack it)."
+    )
+    every = "0/2 nodes are available: 2 Insufficient cpu, 1 Insufficient memory."
+    assert told(unscheduled(every))["message"] == (
+        "No machine has enough free CPU for your server at the moment."
+    )
 
 
 def test_image_of_an_init_container_is_the_one_that_is_downloaded():
