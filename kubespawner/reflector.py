@@ -53,6 +53,14 @@ class ResourceReflector(LoggingConfigurable):
     kind = Unicode("resource", help="Plural kind, set by subclasses.")
     list_method_name = Unicode("", help="Name of the client's list method; derived from `kind`.")
     api_group_name = Unicode("CoreV1Api", help="Name of the client's API class.")
+    list_arguments = Dict(
+        {},
+        help="""Arguments of the list method other than the namespace.
+
+        For custom resources: `api_group_name = "CustomObjectsApi"`, `list_method_name =
+        "list_namespaced_custom_object"`, and `group`, `version` and `plural` here.
+        """,
+    )
     resources = AnyTrait(help='Mapping of "namespace/name" to the resource as a plain dict.')
     on_failure = AnyTrait(help="Called without arguments when the first list fails.")
 
@@ -63,7 +71,9 @@ class ResourceReflector(LoggingConfigurable):
         self.field_selector = ",".join(f"{k}={v}" for k, v in self.fields.items())
         if not self.list_method_name:
             self.list_method_name = self._derived_method_name()
-        path = _path_of(self.api_group_name, self.list_method_name, self.namespace)
+        path = _path_of(
+            self.api_group_name, self.list_method_name, self.namespace, self.list_arguments
+        )
         self.first_load_future: asyncio.Future[None] = self._new_future()
         self.informer = Informer(
             lambda: self.api.api_client,
@@ -150,8 +160,13 @@ class _Recorder:
         return path
 
 
-def _path_of(api_class: str, method_name: str, namespace: str | None) -> str:
+def _path_of(
+    api_class: str, method_name: str, namespace: str | None, further: Mapping[str, Any]
+) -> str:
     """Return the path that a client's list method asks for.
+
+    Args:
+        further: arguments of the method other than the namespace.
 
     Raises:
         RuntimeError: there is no such method.
@@ -164,7 +179,7 @@ def _path_of(api_class: str, method_name: str, namespace: str | None) -> str:
             "set api_group_name and list_method_name."
         )
     arguments = {"namespace": namespace} if "_namespaced_" in method_name else {}
-    return method(api(_Recorder()), **arguments)
+    return method(api(_Recorder()), **arguments, **further)
 
 
 class NamespacedResourceReflector(ResourceReflector):

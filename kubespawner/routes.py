@@ -5,9 +5,9 @@ from __future__ import annotations
 import ipaddress
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import quote, unquote, urlparse
 
 from kubernetes_asyncio.client.models import (
     CoreV1EndpointPort,
@@ -70,23 +70,8 @@ def make_ingress(
     Returns:
         Endpoints only for a target that is an IP; no Service where an existing one is used.
     """
-    labels = {**(common_labels or {}), "hub.jupyter.org/proxy-route": "true"}
-    annotations = {
-        "hub.jupyter.org/proxy-data": json.dumps(data),
-        "hub.jupyter.org/proxy-routespec": routespec,
-        "hub.jupyter.org/proxy-target": target,
-    }
-
-    def metadata(extra_labels: Any = None, extra_annotations: Any = None) -> V1ObjectMeta:
-        return V1ObjectMeta(
-            name=name,
-            labels={**labels, **(extra_labels or {})},
-            annotations={**annotations, **(extra_annotations or {})},
-        )
-
-    backend = urlparse(target)
-    host = backend.hostname or ""
-    port = backend.port or _PORTS.get(backend.scheme, 80)
+    metadata = _metadata_of(name, routespec, target, data, common_labels)
+    host, port = _host_and_port(target)
     endpoints, service, service_name = _backend(
         host, port, name, namespace, metadata, reuse_existing_services
     )
@@ -119,6 +104,36 @@ def make_ingress(
         ),
     )
     return endpoints, service, ingress
+
+
+def _metadata_of(
+    name: str,
+    routespec: str,
+    target: str,
+    data: Mapping[str, Any],
+    common_labels: Mapping[str, str] | None,
+) -> Callable[..., V1ObjectMeta]:
+    """Return a function that makes the metadata of a route's objects."""
+    labels = {**(common_labels or {}), "hub.jupyter.org/proxy-route": "true"}
+    annotations = {
+        "hub.jupyter.org/proxy-data": json.dumps(data),
+        "hub.jupyter.org/proxy-routespec": routespec,
+        "hub.jupyter.org/proxy-target": target,
+    }
+
+    def metadata(extra_labels: Any = None, extra_annotations: Any = None) -> V1ObjectMeta:
+        return V1ObjectMeta(
+            name=name,
+            labels={**labels, **(extra_labels or {})},
+            annotations={**annotations, **(extra_annotations or {})},
+        )
+
+    return metadata
+
+
+def _host_and_port(target: str) -> tuple[str, int]:
+    backend = urlparse(target)
+    return backend.hostname or "", backend.port or _PORTS.get(backend.scheme, 80)
 
 
 def _backend(
@@ -182,3 +197,95 @@ def make_endpoint_slice(
         endpoints=[V1Endpoint(addresses=[str(ip)])],
         ports=[DiscoveryV1EndpointPort(port=port)],
     )
+
+
+def make_http_route(
+    name: str,
+    routespec: str,
+    target: str,
+    data: Mapping[str, Any],
+    namespace: str,
+    *,
+    parent_refs: Iterable[Mapping[str, Any]],
+    hostnames: Iterable[str] = (),
+    common_labels: Mapping[str, str] | None = None,
+    extra_labels: Mapping[str, str] | None = None,
+    extra_annotations: Mapping[str, str] | None = None,
+    timeouts: Mapping[str, str] | None = None,
+    filters: Iterable[Mapping[str, Any]] = (),
+    decoded_path: bool = False,
+    app_protocol: str = "",
+) -> tuple[V1Service | None, dict[str, Any]]:
+    """Return the Service and the HTTPRoute of one route.
+
+    https://gateway-api.sigs.k8s.io/reference/spec/#httproute
+
+    Args:
+        routespec: path (`/user/x/`) or URL (`//host/path/`).
+        target: URL of the backend: an IP, or the DNS name of a Service.
+        data: the route's data, kept as JSON in an annotation.
+        namespace: where the objects will live.
+        parent_refs: the Gateways, as `spec.parentRefs`.
+        hostnames: hosts to serve, unless the routespec has one.
+        timeouts, filters: of the rule.
+        decoded_path: whether the path is matched without its percent-encoding.
+        app_protocol: `appProtocol` of the Service's port.
+
+    Returns:
+        No Service where the route leads to one that exists.
+
+    Raises:
+        ValueError: the target is neither an IP nor the name of a Service.
+    """
+    metadata = _metadata_of(name, routespec, target, data, common_labels)
+    host, port = _host_and_port(target)
+    service = None
+    backend: dict[str, Any] = {"kind": "Service", "name": name, "port": port}
+    if is_ip(host):
+        ports = [V1ServicePort(port=port, target_port=port, app_protocol=app_protocol or None)]
+        spec = V1ServiceSpec(type="ClusterIP", ports=ports)
+        service = V1Service(kind="Service", metadata=metadata(), spec=spec)
+    else:
+        match = SERVICE_DNS_PATTERN.match(host)
+        if not match:
+            raise ValueError(f"{target} is neither an IP address nor the DNS name of a Service")
+        backend["name"] = match["service"]
+        if match["namespace"] not in (None, namespace):
+            backend["namespace"] = match["namespace"]
+    route = urlparse(routespec)
+    path = _decoded(route.path) if decoded_path else route.path
+    rule: dict[str, Any] = {
+        "matches": [{"path": {"type": "PathPrefix", "value": path}}],
+        "backendRefs": [backend],
+    }
+    if filters:
+        rule["filters"] = [dict(each) for each in filters]
+    if timeouts:
+        rule["timeouts"] = dict(timeouts)
+    route_spec: dict[str, Any] = {"parentRefs": [dict(ref) for ref in parent_refs]}
+    if hosts := [route.hostname] if route.hostname else list(dict.fromkeys(hostnames)):
+        route_spec["hostnames"] = hosts
+    meta = metadata(extra_labels, extra_annotations)
+    return service, {
+        "apiVersion": "gateway.networking.k8s.io/v1",
+        "kind": "HTTPRoute",
+        "metadata": {"name": name, "labels": meta.labels, "annotations": meta.annotations},
+        "spec": {**route_spec, "rules": [rule]},
+    }
+
+
+def is_ip(host: str) -> bool:
+    """Whether ``host`` is an IP address."""
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
+# What the path of an HTTPRoute may have in it, beside letters, digits and percent-encoding.
+_PATH_SAFE = "/-._~!$&'()*+,;=:@"
+
+
+def _decoded(path: str) -> str:
+    return quote(unquote(path), safe=_PATH_SAFE)

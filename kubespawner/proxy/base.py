@@ -106,6 +106,9 @@ class RouteProxy(ProxyConfig):
     async def _check_cluster(self) -> None:
         """Tell, once, what the cluster lacks. The routes are known."""
 
+    def _explain(self, error: BaseException | None) -> None:
+        """Raise ConfigurationError if waiting for the list that failed with ``error`` is no use."""
+
     async def _prepare(self, name: str, manifest: Item, deadline: Deadline) -> None:
         """Do what has to be done before the route ``manifest`` is written."""
 
@@ -361,6 +364,7 @@ class RouteProxy(ProxyConfig):
                     await reflector.informer.loaded(deadline.sooner(_TELL_EVERY))
                 return
             except ApiUnavailable as e:
+                self._explain(e.__cause__)
                 if deadline.expired:
                     raise
                 self.log.warning("Waiting for the routes to be listed: %s", e)

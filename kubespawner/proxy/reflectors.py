@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..reflector import NamespacedResourceReflector
+from .gatewayapi import custom_resource
 
 
 class IngressReflector(NamespacedResourceReflector):
@@ -17,6 +18,20 @@ class IngressReflector(NamespacedResourceReflector):
     @property
     def ingresses(self) -> Mapping[str, dict[str, Any]]:
         """Mapping of ``namespace/name`` to the Ingress as a plain dict (API JSON)."""
+        return self.resources
+
+
+class HTTPRouteReflector(NamespacedResourceReflector):
+    """Watches HTTPRoutes (gateway.networking.k8s.io/v1)."""
+
+    kind = "httproutes"
+    api_group_name = "CustomObjectsApi"
+    list_method_name = "list_namespaced_custom_object"
+    list_arguments = custom_resource("http_route")
+
+    @property
+    def routes(self) -> Mapping[str, dict[str, Any]]:
+        """Mapping of ``namespace/name`` to the HTTPRoute as a plain dict (API JSON)."""
         return self.resources
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
+import traitlets
 from traitlets import HasTraits, default
 
 from .. import naming
@@ -45,6 +47,45 @@ def _not_reserved(value: Mapping[Any, Any]) -> Any:
     for key in value:
         if key in _RESERVED:
             raise checks.Wrong("routes are found by it; it can't be replaced", " key", (key,))
+    return value
+
+
+_PARENT_KEYS = ("name", "namespace", "sectionName", "port", "group", "kind")
+# Of the Gateway API: https://gateway-api.sigs.k8s.io/geps/gep-2257/
+_DURATION = re.compile(r"([0-9]{1,5}(h|m|s|ms)){1,4}")
+_TIMEOUTS = ("request", "backendRequest")
+
+
+def _parent_refs(value: list[Any]) -> Any:
+    for index, item in enumerate(value):
+        where = f"[{index}]"
+        if not isinstance(item, dict):
+            raise checks.Wrong("it must be a dict {'name': …, 'namespace': …}", where, (item,))
+        for key in item:
+            if key not in _PARENT_KEYS:
+                hint = checks.nearest(key, _PARENT_KEYS)
+                keys = ", ".join(repr(each) for each in _PARENT_KEYS)
+                raise checks.Wrong(f"its keys are {keys}{hint}", where, (key,))
+        if not isinstance(item.get("name"), str) or not item["name"]:
+            raise checks.Wrong("the key 'name', the Gateway's, is missing", where, (item,))
+    return value
+
+
+def _timeouts(value: Mapping[Any, Any] | None) -> Any:
+    for key, text in (value or {}).items():
+        if key not in _TIMEOUTS:
+            raise checks.Wrong("the keys are 'request' and 'backendRequest'", " key", (key,))
+        if not isinstance(text, str) or not _DURATION.fullmatch(text):
+            raise checks.Wrong(
+                "it must be a duration such as '30s' or '1h30m'", f"[{key!r}]", (text,)
+            )
+    return value
+
+
+def _filters(value: list[Any]) -> Any:
+    for index, item in enumerate(value):
+        if not isinstance(item, dict) or not item.get("type"):
+            raise checks.Wrong("it must be a dict with the key 'type'", f"[{index}]", (item,))
     return value
 
 
@@ -162,5 +203,85 @@ class IngressConfig(HasTraits):
         help="""Whether a route to a Service of the same namespace needs no Service of its own.
 
         For spawners with `services_enabled`, and for the hub's own Service.
+        """,
+    )
+
+
+class GatewayConfig(HasTraits):
+    """What an operator sets about routes that are HTTPRoutes."""
+
+    gateway_parent_refs = List(
+        check=_parent_refs,
+        help="""The Gateways that serve the routes. Required. Example::
+
+            c.KubeGatewayProxy.gateway_parent_refs = [
+                {"name": "web", "namespace": "gateways", "sectionName": "https"},
+            ]
+
+        `namespace` (default: that of the routes), `sectionName` (one listener; default: all) and
+        `port` are optional. Certificates and listeners are the Gateway's; its listeners must
+        admit routes of the hub's namespace (`allowedRoutes`).
+        https://gateway-api.sigs.k8s.io/reference/spec/#parentreference
+        """,
+    )
+    gateway_hostnames = List(
+        traitlets.Unicode(),
+        expanded=_FIELDS,
+        help="""Hosts to serve. Expanded, see `common_labels`. Empty (the default): every host that
+        the Gateway serves.
+
+        With JupyterHub's `subdomain_host` a route has a host of its own, which is used instead.
+        """,
+    )
+    route_extra_labels = Dict(
+        check=checks.all_of(_expanded_labels, _not_reserved),
+        expanded=_FIELDS,
+        help="""Further labels of the HTTPRoute; they win. Values are expanded, see `common_labels`.""",
+    )
+    route_extra_annotations = Dict(
+        check=checks.all_of(checks.annotation_texts, _not_reserved),
+        expanded=_FIELDS,
+        help="""Annotations of the HTTPRoute. Values are expanded, see `common_labels`.""",
+    )
+    route_timeouts = Dict(
+        default_value={"request": "0s", "backendRequest": "0s"},
+        allow_none=True,
+        check=_timeouts,
+        help="""Time limits of a request, `request` and `backendRequest`; `0s`: none (the default).
+
+        Kernels talk over websockets that stay open for days. `None` leaves the limits to the
+        controller, for one that does not support them, and for definitions of the Gateway API
+        before version 1.2.
+        https://gateway-api.sigs.k8s.io/guides/http-timeouts/
+        """,
+    )
+    route_filters = List(
+        check=_filters,
+        help="""Filters of the HTTPRoute's rule, as the API has them. Not expanded.
+
+        https://gateway-api.sigs.k8s.io/reference/spec/#httproutefilter
+        """,
+    )
+    route_decoded_paths = Bool(
+        False,
+        help="""Whether paths are written without percent-encoding: `/user/a@b/`, not `/user/a%40b/`.
+
+        For controllers that decode a request's path before they compare it.
+        """,
+    )
+    route_status_timeout = Integer(
+        10,
+        check=checks.not_negative,
+        help="""Seconds that a new route waits for the controller to accept it; 0: it does not.
+
+        A route that is refused is an error. When nothing answers at all, that is a warning.
+        """,
+    )
+    service_app_protocol = Unicode(
+        "",
+        help="""`appProtocol` of the port of routes' Services, such as `kubernetes.io/ws`.
+
+        For controllers that have to be told of websockets. Empty (the default): none.
+        https://gateway-api.sigs.k8s.io/guides/backend-protocol/
         """,
     )

@@ -9,26 +9,20 @@ import logging
 from types import SimpleNamespace
 
 import pytest
-from kubernetes_asyncio.client import ApiException, CoreV1Api, DiscoveryV1Api, NetworkingV1Api
+from kubernetes_asyncio.client import ApiException
 from traitlets.config import Config
 
 from kubespawner.errors import ConfigurationError
 from kubespawner.kube.informer import Health
 from kubespawner.kube.requests import ApiUnavailable
-from kubespawner.localcluster.apiserver import ApiServer
-from kubespawner.localcluster.faults import Fault
 from kubespawner.proxy import KubeIngressProxy
 from kubespawner.proxy.base import ROUTE_FAILURES
 from kubespawner.proxy.marks import APPLIED
 from tests.support.schemas import assert_valid
 
+from ._routes import ALIAS, NAME, OWN, POD, USER, all_objects, kinds, running_cluster, settled
 from .conftest import eventually
 
-USER = {"user": "foo", "server_name": ""}
-NAME = "jupyter--2fuser-2ffoo-2f-route"
-POD = "http://10.1.2.3:8888"
-ALIAS = "http://foo.elsewhere.svc.cluster.local:8888"
-OWN = "http://foo-service.default.svc:8888"
 # The Role that the documentation names.
 ROLE = {
     (verb, plural)
@@ -37,40 +31,10 @@ ROLE = {
 } | {("get", "endpoints"), ("delete", "endpoints")}
 
 
-class Cluster:
-    """An API server, and what reached it."""
-
-    def __init__(self, server):
-        self.server = server
-        self.requests = []
-        self.recorder = Fault(when=self._note)
-        server.faults.add(self.recorder)
-
-    def _note(self, call):
-        self.requests.append((call.verb, call.resource and call.resource.plural))
-        return False
-
-    def fault(self, **conditions):
-        self.server.faults.remove(self.recorder)
-        fault = self.server.faults.add(Fault(**conditions))
-        self.server.faults.add(self.recorder)
-        return fault
-
-    def asked(self):
-        """Return what was requested since the last call, other than watches."""
-        requests, self.requests[:] = list(self.requests), []
-        return [r for r in requests if r[0] not in ("watch", "list")]
-
-
 @pytest.fixture
 async def cluster(tmp_path, monkeypatch):
-    server = ApiServer()
-    await server.start()
-    kubeconfig = tmp_path / "kubeconfig"
-    kubeconfig.write_text(json.dumps(server.kubeconfig()))
-    monkeypatch.setenv("KUBECONFIG", str(kubeconfig))
-    yield Cluster(server)
-    await server.stop()
+    async with running_cluster(tmp_path, monkeypatch) as cluster:
+        yield cluster
 
 
 @pytest.fixture
@@ -98,35 +62,7 @@ async def proxy(make_proxy):
 
 @pytest.fixture
 def objects(cluster):
-    """Return a function that reads all objects of the cluster, by kind and name."""
-
-    async def read(proxy):
-        plain = proxy.core_api.api_client.sanitize_for_serialization
-        client = proxy.core_api.api_client
-        found = {}
-        for kind, listing in (
-            ("ingress", NetworkingV1Api(client).list_namespaced_ingress),
-            ("service", CoreV1Api(client).list_namespaced_service),
-            ("slice", DiscoveryV1Api(client).list_namespaced_endpoint_slice),
-            ("endpoints", CoreV1Api(client).list_namespaced_endpoints),
-        ):
-            for item in plain(await listing("default"))["items"]:
-                if item["metadata"]["name"] != "kubernetes":
-                    found[kind, item["metadata"]["name"]] = item
-        return found
-
-    return read
-
-
-def kinds(found):
-    return sorted(kind for kind, name in found if name == NAME)
-
-
-async def settled(proxy):
-    """Wait until the watches have shown what the proxy wrote."""
-    await eventually(
-        lambda: not (proxy._routes._written or proxy._services._written or proxy._slices._written)
-    )
+    return all_objects
 
 
 # ---- what a route is made of -----------------------------------------------------------
@@ -418,7 +354,8 @@ async def test_calls_for_one_route_take_turns_and_others_do_not_wait(proxy, clus
     assert kinds(await objects(proxy)) == []
 
 
-async def test_many_routes_at_once(proxy, objects):
+async def test_many_routes_at_once(make_proxy, objects):
+    proxy = make_proxy(k8s_api_request_retry_timeout=60)
     specs = [f"/user/u{n}/" for n in range(40)]
     await asyncio.gather(*(proxy.add_route(spec, POD, {"user": spec}) for spec in specs))
     assert set(await proxy.get_all_routes()) == set(specs)
