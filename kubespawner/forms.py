@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jinja2
 from jinja2 import Environment, FileSystemLoader
@@ -21,7 +21,7 @@ from traitlets import default
 
 from . import profiles as rules
 from .errors import ConfigurationError, OptionsError
-from .feed import ProgressFeed
+from .feed import ProgressEvent, ProgressFeed
 from .overrides import SettingOverrides
 
 TEMPLATES = Path(__file__).with_name("templates")
@@ -66,6 +66,17 @@ def _alert(sentence: str) -> str:
     return f'<p class="alert alert-warning" role="status">{html.escape(sentence)}</p>\n'
 
 
+def _dismissible(notice: ProgressEvent) -> str:
+    """Return a notice that can be closed, as JupyterHub's pages can with Bootstrap's script."""
+    words = notice.get("html_message") or html.escape(notice["message"])
+    return (
+        '<div class="alert alert-info alert-dismissible js-last-exit" role="status">'
+        f"<span>{words}</span>"
+        '<button type="button" class="btn-close" data-bs-dismiss="alert" '
+        'aria-label="Close"></button></div>\n'
+    )
+
+
 def _handled_in_start(spawner: Any, user_options: Any) -> None:
     """Do nothing: the default of JupyterHub's ``apply_user_options``.
 
@@ -85,6 +96,10 @@ class ProfileForms(SettingOverrides):
 
     # What the last start refused.
     _refused_options: Any = None
+    if TYPE_CHECKING:
+        # Of `Ending`, the mixin that knows of the last server.
+        async def last_exit_notice(self) -> ProgressEvent | None: ...
+
     # Patterns that were matched off the event loop.
     _known_matches: Mapping[tuple[str, str], bool | None] = {}
     # The static list that was found to be right, and what was warned of, for all servers.
@@ -181,7 +196,8 @@ class ProfileForms(SettingOverrides):
         if not profiles:
             return _alert(_NOTHING_OPEN) if any_profiles else ""
         await self._match_ahead(profiles)
-        return self._render_options_form(profiles)
+        notice = await self.last_exit_notice()
+        return (_dismissible(notice) if notice else "") + self._render_options_form(profiles)
 
     def _render_options_form(self, profile_list: list[rules.Profile]) -> str:
         """Return the form's HTML, which JupyterHub puts into its page as it is.

@@ -232,6 +232,8 @@ async def test_why_a_server_died_is_told_at_the_next_start_until_one_succeeds(st
     assert "ended (OOMKilled): it used more memory than its limit of 2 GiB" in caplog.text
     again = await next_life(stage, spawner)
     assert again.get_state()["exit_reason"] == "OOMKilled"
+    # Of a user without profiles: there is no page to show it on.
+    assert await again.get_options_form() == ""
     notice = await again.last_exit_notice()
     sentence = (
         "About your last server: Your server used more memory than its limit of 2 GiB, "
@@ -267,6 +269,9 @@ async def test_with_a_page_of_options_the_progress_does_not_repeat_it(stage):
     await end(stage, pod, OOM)
     await ended(spawner)
     again = await next_life(stage, spawner, **settings)
+    page = await again.get_options_form()
+    assert page.startswith('<div class="alert alert-info alert-dismissible')
+    assert "Your server used more memory than it may have" in page
     async with stage.starting(again):
         assert [e for e in again._feed.entries if e["kind"] == "last_exit"] == []
 
@@ -343,3 +348,11 @@ async def test_the_hook_words_the_notice(stage):
     await end(stage, pod, OOM)
     await ended(spawner)
     assert (await spawner.last_exit_notice())["message"] == "Zu viel Speicher"
+
+
+async def test_the_notice_is_escaped_on_the_page(stage):
+    spawner = stage.spawner(profile_list=[{"display_name": "A"}])
+    assert "js-last-exit" not in await spawner.get_options_form()
+    spawner.load_state({"last_exit": {"reason": "X", "message": "<script>", "uid": "1"}})
+    page = await spawner.get_options_form()
+    assert "&lt;script&gt;" in page and "About your last server: <script>" not in page

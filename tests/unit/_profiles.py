@@ -33,6 +33,9 @@ class KubeSpawner(LegacyNames, ProfileForms, Spawner):
     async def poll(self):
         return 0
 
+    async def last_exit_notice(self):
+        return None
+
 
 def make(profile_list=(), cls=KubeSpawner, groups=(), user_options=None, **settings):
     """Return a spawner of a user in ``groups``, configured with ``settings``."""
