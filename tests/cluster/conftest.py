@@ -1,50 +1,99 @@
 """Spawners on a real cluster: that of the current kubeconfig, as `make cluster` leaves it.
 
-Each test has a namespace of its own, removed afterwards.
+Each test has a namespace of its own, removed afterwards with all that is in it: a test stops its
+servers only where stopping is what it is about.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import os
 import secrets
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
 
 import pytest
-from kubernetes_asyncio.client import ApiException
+from kubernetes_asyncio.client import ApiException, Configuration
 
 from kubespawner import KubeSpawner
 from kubespawner.clients import load_config, shared_client
 from kubespawner.localcluster.pytest_plugin import _make
+from realcluster import settings
 
 IMAGE = os.environ.get("KUBESPAWNER_TEST_IMAGE", "kubespawner/busybox:test")
+SINGLEUSER_IMAGE = os.environ.get(
+    "KUBESPAWNER_TEST_SINGLEUSER_IMAGE", "kubespawner/singleuser:test"
+)
+_TOLD = "-- this is all --"
+
+STORAGE = {
+    "storage_pvc_ensure": True,
+    "storage_capacity": "10Mi",
+    "volumes": [{"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}}],
+    "volume_mounts": [{"name": "home", "mountPath": "/data"}],
+}
+SCRATCH = {"name": "scratch", "emptyDir": {}}
+NEVER_READY = {"readinessProbe": {"exec": {"command": ["false"]}, "periodSeconds": 1}}
 
 if os.environ.get("KUBESPAWNER_TEST_CLUSTER") != "current":
     collect_ignore_glob = ["test_*.py"]
 
 
-def telling(*commands: str) -> list[str]:
-    """A server that first writes what ``commands`` see of the container, then answers."""
-    return ["sh", "-c", "; ".join([*commands, "exec httpd -f -p 8888 -h /tmp"])]
+def telling(*commands: str, then: str = "exec httpd -f -p 8888 -h /tmp") -> list[str]:
+    """A server that first writes what ``commands`` see of the container, then answers.
+
+    What they see is read with the fixture ``told_by``.
+    """
+    return ["sh", "-c", "; ".join([*commands, f"echo '{_TOLD}'", then])]
 
 
-@pytest.fixture
-async def namespace():
+async def until(condition: Callable[[], Any], seconds: float = 90) -> Any:
+    """Ask again until ``condition``, which may be async, returns something true; return that."""
+
+    async def ask() -> Any:
+        while True:
+            found = condition()
+            if inspect.isawaitable(found):
+                found = await found
+            if found:
+                return found
+            await asyncio.sleep(0.1)
+
+    return await asyncio.wait_for(ask(), seconds)
+
+
+async def _has_service_account(api: Any, namespace: str) -> bool:
+    try:
+        await api.read_namespaced_service_account("default", namespace)
+    except ApiException as e:
+        if e.status != 404:
+            raise
+        return False
+    return True
+
+
+@asynccontextmanager
+async def fresh_namespace() -> AsyncIterator[str]:
+    """A namespace in which pods can be created; deleted afterwards."""
     load_config()
     api = shared_client("CoreV1Api")
     name = f"kubespawner-test-{secrets.token_hex(4)}"
     await api.create_namespace({"metadata": {"name": name}})
     # Its service account comes a moment later, and pods are refused before.
-    for _ in range(200):
-        try:
-            await api.read_namespaced_service_account("default", name)
-            break
-        except ApiException as e:
-            if e.status != 404:
-                raise
-            await asyncio.sleep(0.05)
-    yield name
-    await KubeSpawner._stop_all_reflectors()
-    await api.delete_namespace(name)
+    await until(lambda: _has_service_account(api, name))
+    try:
+        yield name
+    finally:
+        await api.delete_namespace(name)
+
+
+@pytest.fixture
+async def namespace():
+    async with fresh_namespace() as name:
+        yield name
+        await KubeSpawner._stop_all_reflectors()
 
 
 @pytest.fixture
@@ -59,7 +108,7 @@ async def make_spawner(namespace):
             "namespace": namespace,
             "image": IMAGE,
             "image_pull_policy": "IfNotPresent",
-            "cmd": telling("true"),
+            "cmd": telling(),
             "start_timeout": 90,
         }
         return _make(username, servername, **{**defaults, **settings})
@@ -68,8 +117,35 @@ async def make_spawner(namespace):
 
 
 @pytest.fixture
-def log_of(api, namespace):
-    async def read(spawner) -> str:
-        return await api.read_namespaced_pod_log(spawner.pod_name, namespace, container="notebook")
+def pods(api, namespace):
+    """Return a function that lists the namespace's pods."""
+
+    async def listed() -> list[Any]:
+        return (await api.list_namespaced_pod(namespace)).items
+
+    return listed
+
+
+@pytest.fixture
+def told_by(api):
+    """Return a function that gives the lines that a server's ``telling`` commands wrote."""
+
+    async def read(spawner, container="notebook") -> list[str]:
+        async def complete() -> str:
+            # Without a probe a container is ready before its command has ended.
+            text = await api.read_namespaced_pod_log(
+                spawner.pod_name, spawner.namespace, container=container
+            )
+            return text if _TOLD in text else ""
+
+        return (await until(complete)).partition(_TOLD)[0].splitlines()
 
     return read
+
+
+def on_this_machine() -> None:
+    """Skip a case that needs the cluster's node to be this very machine."""
+    load_config()
+    host = Configuration.get_default_copy().host
+    if host != settings.API_URL:
+        pytest.skip(f"the cluster at {host} is not the one of `make cluster` on this machine")
