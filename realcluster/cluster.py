@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import addons, binaries, commands, host, images, leftovers, network, pki
+from . import addons, binaries, commands, host, hubimage, images, leftovers, network, pki
 from . import settings as s
 from .commands import Binaries
 from .processes import Processes, kill
@@ -77,7 +77,8 @@ class Cluster:
             try:
                 self._start(found)
                 if singleuser:
-                    self._import([images.singleuser_image()])
+                    hub = hubimage.hub_image(self.layout, self.progress)
+                    self._import([images.singleuser_image(), hub])
             except (StepFailed, Refused, OSError):
                 if not before:
                     step = self.progress.current

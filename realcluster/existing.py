@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from . import host, images
+from . import host, hubimage, images
 from . import settings as s
 from .settings import Layout
 from .steps import Progress, Refused, output, run, succeeds
@@ -122,7 +122,7 @@ def up(tool: Tool, layout: Layout, progress: Progress, *, singleuser: bool) -> N
             host.install(missing, log)
     wanted = [image for image in images.small_images() if image.reference == s.BUSYBOX_IMAGE]
     if singleuser:
-        wanted.append(images.singleuser_image())
+        wanted += [images.singleuser_image(), hubimage.hub_image(layout, progress)]
     for image in wanted:
         path = images.ensure_archive(image, layout, progress)
         with progress.step(f"Load the image {image.reference}"):

@@ -70,6 +70,7 @@ CHAIN = "KUBESPAWNER"
 PAUSE_IMAGE = "kubespawner/pause:test"
 BUSYBOX_IMAGE = "kubespawner/busybox:test"
 SINGLEUSER_IMAGE = "kubespawner/singleuser:test"
+HUB_IMAGE = "kubespawner/hub:test"
 
 #: Kernel settings that the kubelet, kube-proxy or the pod network change; ``down`` restores them.
 SYSCTLS: Mapping[str, str | None] = {
