@@ -53,9 +53,10 @@ def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseExcept
             status_code=503,
         )
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
+        seen = spawn.diagnosis if spawn is not None else None
         return StartTimeoutError(
-            "Your server did not start in time. Please try again.",
-            reason="Timeout",
+            _out_of_time(seen.user if seen and seen.user else spawner._feed.phase_said),
+            reason=(seen and seen.reason) or "Timeout",
             admin_message=(
                 f"{spawner._log_name} was not ready after {spawner.start_timeout} s "
                 f"(KubeSpawner.start_timeout){step}: {error}"
@@ -70,3 +71,10 @@ def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseExcept
         reason="Unexpected",
         admin_message=f"{spawner._log_name}{step}: {type(error).__name__}: {error}",
     )
+
+
+def _out_of_time(seen: str) -> str:
+    """Return what a user reads whose server was not ready in time, and was last seen like this."""
+    if not seen:
+        return "Your server did not start in time. Please try again."
+    return f"Your server did not start in time. Last: {seen.rstrip('.')}. Please try again."

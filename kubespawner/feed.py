@@ -87,6 +87,11 @@ class ProgressFeed:
     def progress(self) -> int:
         return self._progress
 
+    @property
+    def phase_said(self) -> str:
+        """What was said last of where the start is; '' before anything was."""
+        return self._phase.get("message", "")
+
     def _wake(self) -> None:
         grown, self._grown = self._grown, asyncio.Event()
         grown.set()

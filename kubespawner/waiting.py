@@ -51,6 +51,8 @@ class Spawn:
     told: dict[str, int] = field(default_factory=dict)
     # The claims that the pod waits for, as last read; None: not readable.
     claims: list[dict[str, Any]] | None = field(default_factory=list)
+    # What was found last about the pod.
+    diagnosis: Diagnosis | None = None
     # What the pod is at, and since when (of a monotonic clock).
     pod_phase: tuple[str, float] = ("", 0.0)
 
@@ -152,7 +154,7 @@ class Waiting(Telling):
                 changed.clear()
                 pod = pods.get(self._pod_key)
                 events = spawn.events
-                diagnosis = await self._diagnosis(spawn, pod, events)
+                diagnosis = spawn.diagnosis = await self._diagnosis(spawn, pod, events)
                 self._report(spawn, pod, events, diagnosis)
                 if pod is None or uid_of(pod) != spawn.uid or is_terminating(pod):
                     raise self._vanished(pod, diagnosis)

@@ -81,9 +81,13 @@ def init_problem(
             f"init container {name!r}: {what}" + (f"; its log ends with: {lines}" if lines else ""),
             name,
         )
-    return waiting_problem(pod, container, events) or crash_loop(
-        pod, container, crash_restarts, log, "The preparation of your server"
+    what = "The preparation of your server"
+    found = waiting_problem(pod, container, events) or crash_loop(
+        pod, container, crash_restarts, log, what
     )
+    if found or (ended and not ended.get("exitCode")):
+        return found
+    return restarting(pod, container, f"{what} (step {name!r})", "Initializing")
 
 
 def notebook_problem(
@@ -149,21 +153,32 @@ def crash_loop(
     )
 
 
-def restarting(container: Mapping[str, Any]) -> Diagnosis | None:
-    """Return the diagnosis of a container that ended, and will be started again."""
+def restarting(
+    pod: Mapping[str, Any],
+    container: Mapping[str, Any],
+    what: str = "Your server",
+    phase: str = "Starting",
+) -> Diagnosis | None:
+    """Return the diagnosis of a container that ended, and will be started again.
+
+    Args:
+        what: begins the sentence for the user.
+    """
     last = terminated(container) or last_end(container)
     if not last or (container.get("state") or {}).get("running"):
         return None
-    name = container.get("name") or ""
+    name, limit = container.get("name") or "", memory_limit(pod, container)
     oom = last.get("reason") == "OOMKilled"
+    allowed = f"its limit of {limit}" if limit else "it may have"
     return Diagnosis(
-        "Starting",
+        phase,
         None,
-        "Your server used more memory than it may have; it is started again."
+        f"{what} used more memory than {allowed}; it is started again."
         if oom
-        else f"Your server ended while starting (exit code {last.get('exitCode')}); "
+        else f"{what} ended while starting (exit code {last.get('exitCode')}); "
         "it is started again.",
-        f"container {name!r}, restart {container.get('restartCount') or 0}: {end_of(last)[1]}",
+        f"container {name!r}, restart {container.get('restartCount') or 0}: "
+        f"{end_of(last, limit)[1]}",
         container=name,
     )
 

@@ -496,3 +496,16 @@ def test_sandbox_that_can_not_be_made():
     )
     assert diagnose(pod(CREATING), [SCHEDULED, failed]).reason == "SandboxFailed"
     assert diagnose(pod(CREATING), [failed, pulling()]).reason is None
+
+
+def test_a_preparation_that_is_tried_again_is_told_and_one_that_is_done_is_not():
+    failed = {**waiting("PodInitializing"), "restartCount": 1}
+    failed["lastState"] = {"terminated": {"exitCode": 3, "reason": "Error"}}
+    found = diagnose(pod(waiting("PodInitializing"), init=[("git", failed)]))
+    assert (found.phase, found.reason) == ("Initializing", None)
+    assert found.user == (
+        "The preparation of your server (step 'git') ended while starting (exit code 3); "
+        "it is started again."
+    )
+    done = pod(waiting("PodInitializing"), init=[("git", ended(0, "Completed"))])
+    assert "again" not in diagnose(done).user
