@@ -31,6 +31,8 @@ from .slugs import is_valid_label, safe_slug
 USERNAME = "hub.jupyter.org/username"
 SERVERNAME = "hub.jupyter.org/servername"
 SPAWN_ID = "hub.jupyter.org/spawn-id"
+# Which hub made an object: its namespace and component label.
+HUB = "hub.jupyter.org/hub"
 
 
 async def resolve(value: Any, *args: Any) -> Any:
@@ -160,6 +162,7 @@ class Manifests(SpawnerConfig):
         annotations = {USERNAME: self.user.name}
         if self.name:
             annotations[SERVERNAME] = self.name
+        annotations[HUB] = f"{hub_namespace()}/{self.component_label}"
         annotations["hub.jupyter.org/kubespawner-version"] = __version__
         annotations["hub.jupyter.org/jupyterhub-version"] = jupyterhub.__version__
         annotations.update(extra_annotations)

@@ -36,6 +36,7 @@ from .phases import CREATING, phase_message
 from .pods import GRACE_MARGIN, PodPlace, shielded
 from .reflector import EventReflector, PodReflector
 from .storage import Storage
+from .sweeper import Sweeper
 from .waiting import Spawn
 from .watching import Unknown
 
@@ -89,6 +90,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
         self._feed = ProgressFeed()
         self._use_connection()
         self.api = shared_client("CoreV1Api")
+        Sweeper.begin(self)
 
     def _check_config_names(self) -> None:
         """Refuse a misspelt setting, which traitlets would only warn about; once per content.
@@ -268,6 +270,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
                 self._log_name,
                 e,
             )
+            place.remove_when_possible(spawn_id=spawn.id, uid=spawn.uid)
             return
         self._unresolved = ""
 
@@ -327,6 +330,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
         place = self._place()
         grace = 0 if now else self.delete_grace_period
         self._stopping = True
+        uid = self._pod_uid
         try:
             uid = await self._uid_to_stop(place)
             if not uid:
@@ -338,6 +342,8 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
                 await place.gone(uid, Deadline.after(limit))
             self._stopped_uid, self._unresolved = uid, ""
         except (ApiException, ApiUnavailable) as e:
+            if uid:
+                place.remove_when_possible(spawn_id=self._spawn_id, uid=uid, grace_seconds=grace)
             raise as_spawn_error(e, self, None) from e
         finally:
             self._stopping = False

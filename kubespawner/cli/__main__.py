@@ -7,6 +7,7 @@ import click
 from .._version import __version__
 from .check import check
 from .demo import demo
+from .leftovers import leftovers
 
 
 @click.group()
@@ -17,6 +18,7 @@ def main() -> None:
 
 main.add_command(check)
 main.add_command(demo)
+main.add_command(leftovers)
 
 if __name__ == "__main__":
     main()

@@ -11,6 +11,7 @@ from ._checks import _sorted_dict_values, nearest
 from ._section import traits_of_section
 from .connection import ConnectionConfig
 from .container import ContainerConfig
+from .leftovers import LeftoversConfig
 from .lifecycle import LifecycleConfig
 from .metadata import MetadataConfig
 from .names import NamesConfig
@@ -43,6 +44,7 @@ class SpawnerConfig(
     NetworkingConfig,
     ProfilesConfig,
     LifecycleConfig,
+    LeftoversConfig,
 ):
     """All settings that KubeSpawner adds to JupyterHub's, or has with another default or rule."""
 

@@ -228,6 +228,16 @@ def access_modes(value: list[Any]) -> Any:
     return value
 
 
+def leftover_kinds(value: list[Any]) -> Any:
+    kinds = one_of("pods", "secrets", "services", "claims")
+    for index, kind in enumerate(value):
+        try:
+            kinds(kind or "''")
+        except Wrong as e:
+            raise Wrong(e.expected, f"[{index}]", (kind,)) from e
+    return value
+
+
 def not_empty(value: str) -> str:
     if not value.strip():
         raise Wrong("it must not be empty")
