@@ -9,7 +9,7 @@ https://kubernetes.io/docs/reference/using-api/api-concepts/
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,8 +17,9 @@ from kubernetes_asyncio.client import ApiException
 from kubernetes_asyncio.client.models import V1Pod
 
 from .errors import SpawnError
+from .kube.backoff import Backoff
 from .kube.informer import Informer
-from .kube.requests import ApiUnavailable, Deadline, Requests
+from .kube.requests import ApiUnavailable, Deadline, Requests, told
 from .kube.timing import within
 from .ownership import Owner, described_owner, is_pod_of, is_terminating, spawn_id_of, uid_of
 
@@ -29,6 +30,9 @@ GRACE_MARGIN = 10.0
 # own limit, 60 s by default (--request-timeout):
 # https://kubernetes.io/docs/reference/command-line-tools-reference/kube-apiserver/
 LATE_SECONDS = 75.0
+
+# Between two attempts to delete what could not be deleted at once.
+_LONGEST_PAUSE = 60.0
 
 # Strong references; a task that nobody refers to may be collected before it has done anything.
 _removals: set[asyncio.Task[None]] = set()
@@ -165,7 +169,9 @@ class PodPlace:
             status_code=503,
         )
 
-    async def remove(self, *, spawn_id: str, uid: str, deadline: Deadline) -> None:
+    async def remove(
+        self, *, spawn_id: str, uid: str, deadline: Deadline | None = None, grace_seconds: int = 0
+    ) -> None:
         """Delete what one spawn created, also when the answer to the create was lost.
 
         Leaves every pod alone that carries another spawn id.
@@ -175,7 +181,29 @@ class PodPlace:
             if present is None or spawn_id_of(present) != spawn_id:
                 return
             uid = uid_of(present)
-        await self.delete(uid=uid, grace_seconds=0, deadline=deadline)
+        await self.delete(uid=uid, grace_seconds=grace_seconds, deadline=deadline)
+
+    def remove_when_possible(self, *, spawn_id: str, uid: str, grace_seconds: int = 0) -> None:
+        """Delete in the background, however long it takes, what could not be deleted now.
+
+        JupyterHub forgets a server whose stop failed; nobody else would delete its pod.
+        """
+        _in_background(self._remove_at_last(spawn_id, uid, grace_seconds))
+
+    async def _remove_at_last(self, spawn_id: str, uid: str, grace_seconds: int) -> None:
+        backoff = Backoff(first=1.0, cap=_LONGEST_PAUSE)
+        refusal = ""
+        while True:
+            try:
+                await self.remove(spawn_id=spawn_id, uid=uid, grace_seconds=grace_seconds)
+            except (ApiException, ApiUnavailable) as e:
+                if isinstance(e, ApiException) and str(e.status) != refusal:
+                    refusal = str(e.status)
+                    self.log.error("Deleting pod %s/%s: %s", self.namespace, self.name, told(e))
+            else:
+                self.log.info("Pod %s/%s is deleted at last", self.namespace, self.name)
+                return
+            await backoff.pause()
 
     def remove_when_it_appears(self, pods: Informer, spawn_id: str) -> None:
         """Delete the pod of a spawn that was given up, should its creation take effect later.
@@ -192,9 +220,7 @@ class PodPlace:
                 return
             timer.cancel()
             unsubscribe()
-            task = loop.create_task(self._remove_late(uid_of(pod)))
-            _removals.add(task)
-            task.add_done_callback(_removals.discard)
+            _in_background(self._remove_late(uid_of(pod)))
 
         unsubscribe = pods.subscribe(f"{self.namespace}/{self.name}", look)
         timer = loop.call_later(LATE_SECONDS, unsubscribe)
@@ -209,6 +235,12 @@ class PodPlace:
             await self.delete(uid=uid, grace_seconds=0)
         except (ApiException, ApiUnavailable) as e:
             self.log.error("Could not delete pod %s/%s: %s", self.namespace, self.name, e)
+
+
+def _in_background(work: Coroutine[Any, Any, None]) -> None:
+    task = asyncio.get_running_loop().create_task(work)
+    _removals.add(task)
+    task.add_done_callback(_removals.discard)
 
 
 async def shielded(work: Awaitable[Any], seconds: float) -> None:

@@ -1,0 +1,56 @@
+"""What the model test found; each test fails on the behaviour it found."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from kubespawner.errors import SpawnError
+
+from ..faults.conftest import until
+
+
+async def test_pod_of_a_stop_that_failed_is_deleted_once_the_api_server_is_back(field):
+    """The hub forgets a server whose stop failed: its pod ran on, unknown to anybody."""
+    spawner = field.spawner(k8s_api_request_retry_timeout=1)
+    await spawner.start()
+    outage = field.fail(resource="pods", drop="before")
+    with pytest.raises(SpawnError):
+        await spawner.stop()
+    spawner.clear_state()
+    assert len(field.pods()) == 1
+    await asyncio.sleep(600)
+    field.faults.remove(outage)
+    await until(lambda: not field.pods(), 120)
+
+
+async def test_pod_of_a_start_that_failed_is_deleted_once_the_api_server_is_back(field):
+    """Neither the start's own cleaning up nor the hub's stop could reach the API server."""
+    field.runs = False
+    spawner = field.spawner(k8s_api_request_retry_timeout=1, start_timeout=5)
+    future = spawner.start()
+    await until(field.pods)
+    outage = field.fail(resource="pods", drop="before")
+    with pytest.raises(SpawnError):
+        await future
+    assert await spawner.poll() is None
+    with pytest.raises(SpawnError):
+        await spawner.stop()
+    spawner.clear_state()
+    field.faults.remove(outage)
+    await until(lambda: not field.pods(), 120)
+
+
+async def test_a_newer_pod_survives_the_late_deletion_of_an_older_one(field):
+    spawner = field.spawner(k8s_api_request_retry_timeout=1)
+    await spawner.start()
+    outage = field.fail(verb="delete", resource="pods", drop="before")
+    with pytest.raises(SpawnError):
+        await spawner.stop()
+    field.confirm_gone(spawner.pod_name)
+    spawner.clear_state()
+    await spawner.start()
+    field.faults.remove(outage)
+    await asyncio.sleep(300)
+    assert [pod["metadata"]["uid"] for pod in field.pods()] == [spawner.pod_id]
