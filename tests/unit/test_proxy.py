@@ -7,10 +7,10 @@ from traitlets import TraitError
 from traitlets.config import Config
 
 from kubespawner.kube.informer import Health
-from kubespawner.proxy import KubeIngressProxy
+from kubespawner.proxy import KubeGatewayProxy, KubeIngressProxy
 from kubespawner.proxy.marks import APPLIED
 from kubespawner.proxy.objects import RouteObjects, change, difference, with_record
-from kubespawner.proxy.settings import IngressConfig, ProxyConfig
+from kubespawner.proxy.settings import GatewayConfig, IngressConfig, ProxyConfig
 
 
 @pytest.mark.parametrize(
@@ -70,6 +70,39 @@ class Settings(IngressConfig, ProxyConfig):
 def test_mistakes_are_refused_when_they_are_made(setting, value, named):
     with pytest.raises(TraitError, match=named):
         Settings(**{setting: value})
+
+
+class Gateway(GatewayConfig, ProxyConfig):
+    """The settings of HTTPRoutes without what needs a cluster."""
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "named"),
+    [
+        ("gateway_parent_refs", ["web"], r"parent_refs\[0\] is 'web'.*dict"),
+        ("gateway_parent_refs", [{"name": "a"}, {"namespace": "b"}], r"parent_refs\[1\].*'name'"),
+        ("gateway_parent_refs", [{"name": "a", "section": "x"}], "did you mean 'sectionName'"),
+        ("gateway_hostnames", ["{user}.example.com"], "user"),
+        ("route_timeouts", {"requests": "0s"}, "requests"),
+        ("route_timeouts", {"request": "1 minute"}, r"route_timeouts\['request'\].*duration"),
+        ("route_filters", [{"requestMirror": {}}], r"route_filters\[0\].*'type'"),
+        ("route_extra_labels", {"hub.jupyter.org/proxy-route": "x"}, "proxy-route"),
+        ("route_extra_annotations", {"hub.jupyter.org/proxy-applied": "x"}, "proxy-applied"),
+        ("route_status_timeout", -1, "route_status_timeout"),
+    ],
+)
+def test_mistakes_about_gateways_are_refused_when_they_are_made(setting, value, named):
+    with pytest.raises(TraitError, match=named):
+        Gateway(**{setting: value})
+
+
+def test_a_proxy_of_gateways_has_no_setting_of_ingresses():
+    names = set(KubeGatewayProxy.class_own_traits(config=True))
+    assert {"gateway_parent_refs", "common_labels", "k8s_api_host"} <= names
+    assert not {name for name in names if name.startswith("ingress")}
+    assert all(
+        trait.help.strip() for trait in KubeGatewayProxy.class_own_traits(config=True).values()
+    )
 
 
 def test_defaults_are_those_of_earlier_versions():
