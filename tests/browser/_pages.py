@@ -125,7 +125,8 @@ def findings(page: Page) -> list[str]:
 
 def check_accessible(page: Page) -> None:
     """Fail if axe finds anything serious or critical on the page."""
-    assert findings(page) == []
+    found = findings(page)
+    assert not found, "\n".join(found)
 
 
 def overflow(page: Page) -> int:

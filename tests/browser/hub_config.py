@@ -91,17 +91,15 @@ SHOWCASE = [
         },
     },
 ]
+SUBJECTS = ["Statistics", "Machine learning", "Géographie", "Physics", "Linguistics"]
 MANY = [
     {
         "display_name": f"Course {number:03}",
         "slug": f"course-{number:03}",
-        "description": f"{subject}, group {number % 7}",
+        "description": f"{SUBJECTS[number % 5]}, group {number % 7}",
         "profile_options": {"image": IMAGES, "memory": MEMORY},
     }
-    for number, subject in zip(
-        range(1, 101),
-        ["Statistics", "Machine learning", "Géographie", "Physics", "Linguistics"] * 20,
-    )
+    for number in range(1, 101)
 ]
 GROUPS = [
     {
