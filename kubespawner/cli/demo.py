@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from ..localcluster import LocalCluster
+from .demo_place import NAMESPACE, find_place, make_namespace, remove_namespace
 
 CONFIG = Path(__file__).with_name("demo_config.py")
 
@@ -65,12 +66,32 @@ def _start_afresh(directory: Path) -> None:
 
 async def _run(cluster: str, port: int, directory: Path) -> int:
     if cluster == "current":
-        return await _run_hub(cluster, port, directory, None)
+        return await _run_on_current(port, directory)
     async with LocalCluster(root=directory / "cluster") as local:
-        return await _run_hub(cluster, port, directory, local.kubeconfig_path)
+        env = {"DEMO_CLUSTER": "embedded", "KUBECONFIG": str(local.kubeconfig_path)}
+        return await _run_hub("the embedded cluster", port, directory, env)
 
 
-async def _run_hub(cluster: str, port: int, directory: Path, kubeconfig: Path | None) -> int:
+async def _run_on_current(port: int, directory: Path) -> int:
+    place = await find_place()
+    for note in place.notes:
+        click.echo(f"Note: {note}", err=True)
+    click.echo(
+        f"Cluster: {place.cluster}\n"
+        f"Namespace: {NAMESPACE} (made now, removed at the end)\n"
+        f"Image: {place.image} (DEMO_IMAGE sets another)\n"
+        f"Pods reach the hub at {place.hub_address} (DEMO_HUB_ADDRESS sets another)"
+    )
+    await make_namespace()
+    try:
+        env = {"DEMO_CLUSTER": "current", **place.environment()}
+        return await _run_hub(place.cluster, port, directory, env)
+    finally:
+        click.echo(f"Removing the namespace {NAMESPACE} …")
+        await remove_namespace()
+
+
+async def _run_hub(where: str, port: int, directory: Path, settings: dict[str, str]) -> int:
     proxy = shutil.which("configurable-http-proxy", path=_bin_path())
     if proxy is None:
         raise click.ClickException(
@@ -79,15 +100,13 @@ async def _run_hub(cluster: str, port: int, directory: Path, kubeconfig: Path | 
     env = {
         **os.environ,
         "PATH": _bin_path(),
-        "DEMO_CLUSTER": cluster,
         "DEMO_PORT": str(port),
         "DEMO_PROXY_PORT": str(_free_port(0)),
         "DEMO_HUB_PORT": str(_free_port(0)),
         "DEMO_DIRECTORY": str(directory),
         "CONFIGPROXY_AUTH_TOKEN": secrets.token_hex(32),
+        **settings,
     }
-    if kubeconfig is not None:
-        env["KUBECONFIG"] = str(kubeconfig)
     log = directory / "hub.log"
     with log.open("w") as output:
         hub = await asyncio.create_subprocess_exec(
@@ -111,7 +130,7 @@ async def _run_hub(cluster: str, port: int, directory: Path, kubeconfig: Path | 
     stop = asyncio.ensure_future(stopping.wait())
     try:
         if await _answers(port, ended, stop):
-            _explain(cluster, port, log)
+            _explain(where, port, log)
         await asyncio.wait([ended, stop], return_when=asyncio.FIRST_COMPLETED)
     finally:
         stop.cancel()
@@ -151,8 +170,7 @@ def _bin_path() -> str:
     return os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 
 
-def _explain(cluster: str, port: int, log: Path) -> None:
-    where = "the embedded cluster" if cluster == "embedded" else "your current cluster"
+def _explain(where: str, port: int, log: Path) -> None:
     click.echo(
         f"""
 JupyterHub runs on {where}:

@@ -19,35 +19,39 @@ c.JupyterHub.allow_named_servers = True
 c.JupyterHub.bind_url = f"http://127.0.0.1:{os.environ['DEMO_PORT']}"
 c.JupyterHub.db_url = f"sqlite:///{directory / 'jupyterhub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(directory / "cookie_secret")
+# The proxy gives up on any answer that takes 20 s, such as the progress of a start: let it wait.
+c.ConfigurableHTTPProxy.command = ["configurable-http-proxy", "--proxy-timeout=86400000"]
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{os.environ['DEMO_PROXY_PORT']}"
 c.ConfigurableHTTPProxy.pid_file = str(directory / "proxy.pid")
-if "DEMO_HUB_ADDRESS" in os.environ:
-    # Servers in a real cluster reach the hub by an address of this machine.
-    c.JupyterHub.hub_bind_url = f"http://0.0.0.0:{os.environ['DEMO_HUB_PORT']}"
-    c.JupyterHub.hub_connect_url = (
-        f"http://{os.environ['DEMO_HUB_ADDRESS']}:{os.environ['DEMO_HUB_PORT']}"
-    )
-else:
-    c.JupyterHub.hub_bind_url = f"http://127.0.0.1:{os.environ['DEMO_HUB_PORT']}"
+# Servers in a real cluster reach the hub by an address of this machine.
+hub_port = os.environ["DEMO_HUB_PORT"]
+c.JupyterHub.hub_bind_url = f"http://{os.environ.get('DEMO_HUB_LISTEN', '127.0.0.1')}:{hub_port}"
+if not embedded:
+    c.JupyterHub.hub_connect_url = f"http://{os.environ['DEMO_HUB_ADDRESS']}:{hub_port}"
 
 # ---- the spawner ------------------------------------------------------------------------
 
 c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
-c.KubeSpawner.image = os.environ.get("DEMO_IMAGE", "kubespawner/singleuser:demo")
+c.KubeSpawner.image = "kubespawner/singleuser:demo" if embedded else os.environ["DEMO_IMAGE"]
 c.KubeSpawner.image_pull_policy = "IfNotPresent"
 c.KubeSpawner.cmd = (
     [sys.executable, "-m", "jupyterhub.singleuser"] if embedded else ["jupyterhub-singleuser"]
 )
 if embedded:
     c.KubeSpawner.args = ["--allow-root"]
+else:
+    c.KubeSpawner.namespace = os.environ["DEMO_NAMESPACE"]
+    # Gives fresh volumes to the group that the image's user is in.
+    c.KubeSpawner.fs_gid = 1000
 c.KubeSpawner.default_url = "/lab"
 c.KubeSpawner.start_timeout = 120
 
-c.KubeSpawner.storage_pvc_ensure = True
+# Without a storage class that makes volumes, files end with their server.
+storage = embedded or os.environ["DEMO_STORAGE"] == "yes"
+c.KubeSpawner.storage_pvc_ensure = storage
 c.KubeSpawner.storage_capacity = "1Gi"
-c.KubeSpawner.volumes = {
-    "home": {"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}}
-}
+claim = {"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}}
+c.KubeSpawner.volumes = {"home": claim if storage else {"name": "home", "emptyDir": {}}}
 c.KubeSpawner.volume_mounts = {"home": {"name": "home", "mountPath": "/home/jovyan"}}
 
 c.KubeSpawner.profile_list = [
