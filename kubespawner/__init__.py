@@ -21,9 +21,11 @@ def __getattr__(name: str) -> Any:
     # On demand: the embedded cluster and its pytest plugin live in this package as well, and
     # need neither JupyterHub nor the Kubernetes client.
     if name == "KubeSpawner":
+        from .metrics import register
         from .spawner import KubeSpawner
         from .startcheck import check_at_hub_start
 
+        register()
         check_at_hub_start()
         return KubeSpawner
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

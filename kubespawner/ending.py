@@ -13,6 +13,7 @@ from typing import Any
 
 from kubernetes_asyncio.client import ApiException
 
+from . import figures
 from .addresses import Addresses
 from .diagnosis import ServerStatus, restarted, server_status, why_gone
 from .feed import ProgressEvent
@@ -101,6 +102,7 @@ class Ending(Waiting, Addresses):
         return 1
 
     def _note_outage(self, unknown: Unknown) -> None:
+        figures.polls["unknown"] += 1
         if not self._outage_logged:
             self._outage_logged = True
             self.log.warning(

@@ -26,6 +26,7 @@ from .ending import Ending
 from .errors import SpawnError
 from .failures import as_spawn_error, explained
 from .feed import ProgressFeed, SlowSpawnNotice
+from .figures import note_end_of_spawn
 from .forms import ProfileForms
 from .kube.requests import ApiUnavailable, Deadline
 from .legacy import LegacyNames
@@ -141,9 +142,12 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
         )
         try:
             with slow:
-                return await self._run(spawn)
+                url = await self._run(spawn)
+            note_end_of_spawn(None)
+            return url
         except BaseException as e:
             error = as_spawn_error(e, self, spawn)
+            note_end_of_spawn(error)
             if isinstance(error, SpawnError) and error.reason == "Unexpected":
                 self.log.error("%s", error, exc_info=e)
             await self._clean_up_after(spawn, error)

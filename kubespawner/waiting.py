@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +17,7 @@ from typing import Any, ClassVar
 import aiohttp
 from kubernetes_asyncio.client import ApiException
 
+from . import figures
 from .checks import check_pod
 from .diagnosis import Diagnosis, diagnose
 from .errors import ConfigurationError, SpawnError
@@ -44,6 +46,8 @@ class Spawn:
     deadline: Deadline
     started: datetime
     phase: str = ""
+    # Seconds of a monotonic clock, when the phase began.
+    entered: float = 0.0
     uid: str = ""
     # Whether the create request was sent: from then on there may be something to clean up.
     created: bool = False
@@ -63,7 +67,12 @@ class Spawn:
         return now - self.pod_phase[1]
 
     def enter(self, phase: str) -> None:
-        self.phase = phase
+        self._leave()
+        self.phase, self.entered = phase, time.monotonic()
+
+    def _leave(self) -> None:
+        if self.phase:
+            figures.phases[self.phase].observe(time.monotonic() - self.entered)
 
     def follow(self, watch: PodEvents, namespace: str, pod_name: str) -> None:
         self.followed = watch.follow(namespace, pod_name, since=self.started)
@@ -81,6 +90,7 @@ class Spawn:
         return self.followed.events if self.followed else []
 
     def close(self) -> None:
+        self._leave()
         if self.followed:
             self.followed.close()
 

@@ -19,7 +19,7 @@ import msgspec
 from kubernetes_asyncio.client import ApiException
 from kubernetes_asyncio.client.models import V1DeleteOptions, V1Preconditions
 
-from . import connection
+from . import connection, tally
 from .backoff import Backoff
 from .timing import within
 
@@ -286,6 +286,7 @@ class Requests:
             ),
             what,
             api,
+            (verb, kind),
         )
 
     async def _until(
@@ -294,6 +295,7 @@ class Requests:
         attempt: Callable[[], Awaitable[Any]],
         what: str,
         api: Any,
+        counted_as: tuple[str, str],
     ) -> dict[str, Any]:
         """Attempt until there is an answer, or the deadline."""
         backoff = Backoff(first=0.1, cap=5.0)
@@ -301,7 +303,7 @@ class Requests:
         credentials_reloaded = False
         while True:
             try:
-                return await within(self._once(attempt), deadline.remaining())
+                return await within(self._once(attempt, counted_as), deadline.remaining())
             except ApiException as e:
                 if e.status == 401:
                     if credentials_reloaded or not await self._reload(api):
@@ -312,6 +314,7 @@ class Requests:
                     raise
                 last, wait = e, retry_after(e.headers)
             except _NO_ANSWER as e:
+                tally.note(*counted_as, "none")
                 # Cut off by the deadline, an attempt says less than the one before it.
                 last = last if last is not None and deadline.expired else e
                 wait = 0.0
@@ -325,6 +328,7 @@ class Requests:
             if self._log:
                 self._log.debug("%s: %s; trying again in %.1f s", what, told(last), pause)
             await backoff.sleep(pause)
+            tally.retries[counted_as] += 1
 
     async def _reload(self, api: Any) -> bool:
         try:
@@ -334,13 +338,16 @@ class Requests:
                 self._log.warning("The credentials can't be read anew: %s", told(e))
             return False
 
-    async def _once(self, attempt: Callable[[], Awaitable[Any]]) -> dict[str, Any]:
+    async def _once(
+        self, attempt: Callable[[], Awaitable[Any]], counted_as: tuple[str, str]
+    ) -> dict[str, Any]:
         async with self._slots:
             response = await attempt()
             try:
                 data = await within(response.read(), self._request_timeout)
             finally:
                 response.release()
+        tally.note(*counted_as, str(response.status))
         if 200 <= response.status < 300:
             return msgspec.json.decode(data)
         error = ApiException(status=response.status, reason=response.reason)
