@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import sys
 from collections.abc import Iterable
 from datetime import datetime, timezone
 from pathlib import Path
@@ -128,18 +129,20 @@ def _as_json(report: Report, gone: set[str]) -> dict[str, Any]:
 
 def _print(report: Report, gone: set[str]) -> None:
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
-    console = Console()
+    # Piped into a file or another program, lines are not broken.
+    console = Console(width=None if sys.stdout.isatty() else 250)
     if report.leftovers:
-        table = Table("kind", "object", "user", "server", "age", "why", "what is done")
+        table = Table("object", "server of", "age", "why", "what is done")
         now = datetime.now(timezone.utc)
         for left in report.leftovers:
             days = (now - left.created).total_seconds() / 86400
-            done = "deleted" if left.uid in gone else f"kept: {left.kept}" if left.kept else ""
-            age = f"{days:.1f} d"
-            place = f"{left.namespace}/{left.name}"
-            table.add_row(left.kind, place, left.username, left.servername, age, left.why, done)
+            done = "deleted" if left.uid in gone else f"kept: {left.kept}" if left.kept else "kept"
+            of = f"{left.username}/{left.servername}".rstrip("/")
+            place = f"{left.kind} {left.namespace}/{left.name}"
+            table.add_row(*map(escape, (place, of, f"{days:.1f} d", left.why, done)))
         console.print(table)
     for what, why in report.unseen.items():
         console.print(f"Not looked at: {what}: {why}", markup=False)
