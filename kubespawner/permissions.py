@@ -52,6 +52,11 @@ FEATURES: Mapping[str, Feature] = {
     "claim deletion": Feature(
         "`KubeSpawner.storage_pvc_ensure` and `delete_pvc`", _on("storage_pvc_ensure", "delete_pvc")
     ),
+    "leftovers": Feature("`KubeSpawner.leftovers_interval`", _on("leftovers_interval")),
+    "leftover deletion": Feature(
+        "`KubeSpawner.leftovers_interval` and `leftovers_delete`",
+        _on("leftovers_interval", "leftovers_delete"),
+    ),
     "services": Feature(
         "`KubeSpawner.services_enabled` or `JupyterHub.internal_ssl`",
         lambda settings: bool(settings.get("services_enabled") or settings.get("internal_ssl")),
@@ -72,6 +77,8 @@ SETTINGS = (
     "storage_pvc_ensure",
     "storage_expand",
     "delete_pvc",
+    "leftovers_interval",
+    "leftovers_delete",
     "services_enabled",
     "internal_ssl",
     "enable_user_namespaces",
@@ -181,6 +188,26 @@ NEEDS: tuple[Need, ...] = (
     Need(
         "claim deletion", "persistentvolumeclaims", "delete", "delete the claim of a deleted user"
     ),
+    *(
+        Need(
+            "leftovers",
+            resource,
+            "list",
+            "find what no server knows",
+            without="leftovers of this kind are not looked for, which the log says once",
+        )
+        for resource in ("persistentvolumeclaims", "secrets", "services")
+    ),
+    *(
+        Need(
+            "leftover deletion",
+            resource,
+            "delete",
+            "delete what no server knows",
+            without="leftovers of this kind are told, and stay",
+        )
+        for resource in ("persistentvolumeclaims", "secrets", "services")
+    ),
     Need("services", "services", "create", "give a server a DNS name"),
     Need("services", "services", "get", "see whose a Service is whose name is taken"),
     Need("services", "services", "update", "let an earlier server's Service lead to the new pod"),
@@ -263,7 +290,8 @@ def roles(
         without: tells what to leave out.
     """
     everywhere = bool(settings.get("enable_user_namespaces"))
-    here, cluster = [], []
+    here: list[Need] = []
+    cluster: list[Need] = []
     for need in needs(settings):
         if not without(need):
             of_cluster = need.cluster or (everywhere and not FEATURES[need.feature].routes)
