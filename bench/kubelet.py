@@ -35,6 +35,7 @@ class Kubelet:
     def __init__(self, api: Api):
         self._api = api
         self._random = random.Random(4)
+        self._churns = 0
         self._attending: asyncio.Task[None] | None = None
         self._works: set[asyncio.Task[None]] = set()
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -91,12 +92,14 @@ class Kubelet:
         path = f"/api/v1/namespaces/{namespace}/pods"
         loop = asyncio.get_running_loop()
         began, count = loop.time(), int(rate * seconds)
+        # A patch that changes nothing is no change.
+        self._churns += 1
         step = max(1, pods // count)
 
         async def change(number: int) -> None:
             await asyncio.sleep(began + number / rate - loop.time())
-            name = f"jupyter-{user_name(number * step % pods)}"
-            condition = {"type": "Ready", "status": "True", "reason": f"Changed{number}"}
+            name = f"jupyter-{user_name((number * step + number * step // pods) % pods)}"
+            condition = {"type": "Ready", "status": "True", "reason": f"Churn{self._churns}"}
             body = {"status": {"conditions": [condition]}}
             await self._api.request("PATCH", f"{path}/{name}/status", body, _STRATEGIC)
 
