@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 from urllib.parse import urlparse
 
+from kubernetes_asyncio.client import ApiException
 from kubernetes_asyncio.client.models import V1Service
 from prometheus_client import Counter
 from traitlets import Bool
@@ -105,9 +106,6 @@ class RouteProxy(ProxyConfig):
 
     async def _check_cluster(self) -> None:
         """Tell, once, what the cluster lacks. The routes are known."""
-
-    def _explain(self, error: BaseException | None) -> None:
-        """Raise ConfigurationError if waiting for the list that failed with ``error`` is no use."""
 
     async def _prepare(self, name: str, manifest: Item, deadline: Deadline) -> None:
         """Do what has to be done before the route ``manifest`` is written."""
@@ -355,19 +353,27 @@ class RouteProxy(ProxyConfig):
                 routes[route["routespec"]] = route
         return routes
 
+    @staticmethod
+    def _check_known(reflector: Any, error: BaseException | None) -> None:
+        """Raise ConfigurationError if ``error`` says that the cluster has no such kind."""
+        if isinstance(error, ApiException) and error.status == 404:
+            raise ConfigurationError(
+                f"The cluster has no {reflector.kind}: {reflector.needs}", reason="NoSuchKind"
+            ) from error
+
     async def _loaded(self, deadline: Deadline) -> None:
         """Wait until all objects are known: what is not would be asked for route by route."""
         self.start_watching()
-        while True:
-            try:
-                for reflector in self._reflectors:
+        for reflector in self._reflectors:
+            while True:
+                try:
                     await reflector.informer.loaded(deadline.sooner(_TELL_EVERY))
-                return
-            except ApiUnavailable as e:
-                self._explain(e.__cause__)
-                if deadline.expired:
-                    raise
-                self.log.warning("Waiting for the routes to be listed: %s", e)
+                    break
+                except ApiUnavailable as e:
+                    self._check_known(reflector, e.__cause__)
+                    if deadline.expired:
+                        raise
+                    self.log.warning("Waiting for the routes to be listed: %s", e)
 
     def _route_of(self, item: Item) -> dict[str, Any] | None:
         """Return the route that ``item`` is; None, with a log line once, if it is none."""

@@ -88,15 +88,6 @@ class KubeGatewayProxy(GatewayConfig, RouteProxy, Proxy):
             slice_ = self._slice_of(service, target)
         return slice_, self._plain(service), route
 
-    def _explain(self, error: BaseException | None) -> None:
-        if isinstance(error, ApiException) and error.status == 404:
-            raise ConfigurationError(
-                f"The cluster has no HTTPRoutes ({GROUP}/v1): install the custom resource "
-                "definitions of the Gateway API, version 1.0 or newer "
-                "(https://gateway-api.sigs.k8s.io/guides/getting-started/), and a controller",
-                reason="NoGatewayApi",
-            ) from error
-
     # ---- Services of other namespaces --------------------------------------------------
 
     async def _prepare(self, name: str, manifest: Item, deadline: Deadline) -> None:

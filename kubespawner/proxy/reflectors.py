@@ -1,4 +1,4 @@
-"""Live copies of the objects that routes are made of."""
+"""Live copies of the objects that routes are made of; ``needs`` says what the cluster has to have."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ class IngressReflector(NamespacedResourceReflector):
     """Watches ingresses (networking.k8s.io/v1)."""
 
     kind = "ingresses"
+    needs = "Kubernetes 1.19 or newer is needed"
     api_group_name = "NetworkingV1Api"
 
     @property
@@ -25,6 +26,11 @@ class HTTPRouteReflector(NamespacedResourceReflector):
     """Watches HTTPRoutes (gateway.networking.k8s.io/v1)."""
 
     kind = "httproutes"
+    needs = (
+        "the custom resource definitions of the Gateway API (gateway.networking.k8s.io/v1, "
+        "version 1.0 or newer) have to be installed, and a controller: "
+        "https://gateway-api.sigs.k8s.io/guides/getting-started/"
+    )
     api_group_name = "CustomObjectsApi"
     list_method_name = "list_namespaced_custom_object"
     list_arguments = custom_resource("http_route")
@@ -39,6 +45,7 @@ class ServiceReflector(NamespacedResourceReflector):
     """Watches services."""
 
     kind = "services"
+    needs = "is this address a Kubernetes API server's?"
 
     @property
     def services(self) -> Mapping[str, dict[str, Any]]:
@@ -53,6 +60,7 @@ class EndpointsReflector(NamespacedResourceReflector):
     """
 
     kind = "endpointslices"
+    needs = "Kubernetes 1.21 or newer is needed (discovery.k8s.io/v1)"
     api_group_name = "DiscoveryV1Api"
     list_method_name = "list_namespaced_endpoint_slice"
 

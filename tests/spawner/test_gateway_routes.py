@@ -466,7 +466,7 @@ async def test_a_missing_grant_is_made_again(cluster, make_proxy, controller):
 async def test_a_cluster_without_the_gateway_api_is_told_so(bare_cluster, make_proxy, monkeypatch):
     monkeypatch.setattr("kubespawner.proxy.base._TELL_EVERY", 0.05)
     proxy = make_proxy()
-    with pytest.raises(ConfigurationError, match=r"no HTTPRoutes \(gateway.networking.k8s.io/v1\)"):
+    with pytest.raises(ConfigurationError, match=r"no httproutes.*gateway\.networking\.k8s\.io/v1"):
         await proxy.get_all_routes()
 
 

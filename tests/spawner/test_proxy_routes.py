@@ -568,3 +568,10 @@ async def test_the_hubs_check_of_routes_converges(make_proxy, cluster):
     cluster.asked()
     await proxy.check_routes({}, {})
     assert cluster.asked() == []
+
+
+async def test_a_cluster_that_lacks_a_kind_is_told_so(make_proxy, cluster, monkeypatch):
+    monkeypatch.setattr("kubespawner.proxy.base._TELL_EVERY", 0.05)
+    cluster.fault(verb="list", resource="endpointslices", status=404, reason="NotFound")
+    with pytest.raises(ConfigurationError, match=r"no endpointslices: Kubernetes 1\.21"):
+        await make_proxy().get_all_routes()

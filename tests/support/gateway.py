@@ -41,7 +41,7 @@ _PARENT = _object(
 )
 _BACKEND = _object(
     {
-        "group": _text(default=""),
+        "group": _text(),
         "kind": _text(default="Service"),
         "name": _text(),
         "namespace": _text(),
@@ -77,7 +77,8 @@ _GRANT = _object(
                 "from": _array(
                     _object({key: _text() for key in ("group", "kind", "namespace")}, "kind")
                 ),
-                "to": _array(_object({key: _text() for key in ("group", "kind", "name")}, "kind")),
+                # The core group's name is empty, which Kubernetes 1.20 takes for null.
+                "to": _array(_FREE),
             },
             "from",
             "to",
