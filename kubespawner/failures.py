@@ -46,15 +46,10 @@ def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseExcept
             status_code=error.status if 400 <= (error.status or 500) < 500 else 500,
         )
     if isinstance(error, ApiUnavailable):
-        return SpawnError(
-            "The cluster can't be reached at the moment. Please try again in a few minutes.",
-            reason="ClusterUnavailable",
-            admin_message=f"{spawner._log_name}{step}: {error} ({describe_connection()})",
-            status_code=503,
-        )
+        return _unavailable(error, f"{spawner._log_name}{step}")
     if isinstance(error, (TimeoutError, asyncio.TimeoutError)):
         seen = spawn.diagnosis if spawn is not None else None
-        return StartTimeoutError(
+        late = StartTimeoutError(
             _out_of_time(seen.user if seen and seen.user else spawner._feed.phase_said),
             reason=(seen and seen.reason) or "Timeout",
             admin_message=(
@@ -63,6 +58,8 @@ def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseExcept
             ),
             status_code=504,
         )
+        late.waiting_helps = seen is None or seen.waiting_helps
+        return late
     if isinstance(error, (TemplateError, TraitError)):
         return ConfigurationError(f"{error}{step}")
     return SpawnError(
@@ -71,6 +68,25 @@ def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseExcept
         reason="Unexpected",
         admin_message=f"{spawner._log_name}{step}: {type(error).__name__}: {error}",
     )
+
+
+def _unavailable(error: ApiUnavailable, where: str) -> SpawnError:
+    """Return the error of an API server that did not answer, or had somebody else not answer."""
+    cause = error.__cause__
+    found = refusal(status_of(cause)) if isinstance(cause, ApiException) else None
+    if found and found.reason == "WebhookUnavailable":
+        told, reason = found.user, found.reason
+    else:
+        told = "The cluster can't be reached at the moment. Please try again in a few minutes."
+        reason = "ClusterUnavailable"
+    unavailable = SpawnError(
+        told,
+        reason=reason,
+        admin_message=f"{where}: {error} ({describe_connection()})",
+        status_code=503,
+    )
+    unavailable.waiting_helps = True
+    return unavailable
 
 
 def _out_of_time(seen: str) -> str:

@@ -35,7 +35,7 @@ from .telling import Telling
 _TOLD_BY_LOG = frozenset({"InitContainerFailed", "CrashLoopBackOff", "ServerExited"})
 _LOG_LINES = 10
 # What a claim can tell more of than the scheduler does.
-_ABOUT_CLAIMS = frozenset({"ClaimPending", "ClaimProvisioningFailed", "ClaimMissing"})
+_ABOUT_CLAIMS = frozenset({"ClaimPending", "ClaimProvisioningFailed", "ClaimLost"})
 
 
 @dataclass
@@ -84,6 +84,8 @@ class Spawn:
     def is_pod(self, pod: Mapping[str, Any]) -> None:
         if self.followed:
             self.followed.uid = uid_of(pod)
+        for claim in claims_of(pod):
+            self.waits_for_claim(claim)
 
     @property
     def events(self) -> list[dict[str, Any]]:
@@ -93,6 +95,13 @@ class Spawn:
         self._leave()
         if self.followed:
             self.followed.close()
+
+
+def claims_of(pod: Mapping[str, Any]) -> list[str]:
+    """Return the names of the claims that ``pod`` mounts."""
+    volumes = (pod.get("spec") or {}).get("volumes") or ()
+    names = ((v.get("persistentVolumeClaim") or {}).get("claimName") for v in volumes)
+    return [name for name in names if name]
 
 
 class PatienceBook:
@@ -191,10 +200,7 @@ class Waiting(Telling):
     ) -> list[dict[str, Any]] | None:
         """Return the claims that ``pod`` mounts, as far as they exist; None if they can't be read."""
         claims = []
-        for volume in (pod.get("spec") or {}).get("volumes") or ():
-            name = (volume.get("persistentVolumeClaim") or {}).get("claimName")
-            if not name:
-                continue
+        for name in claims_of(pod):
             try:
                 claim = await self._requests.read(
                     self.api,

@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from .amounts import readable_memory
 from .fields import setting_of
 from .model import Diagnosis
 
@@ -129,11 +130,16 @@ def _numbers(found: re.Match[str]) -> str:
     """Return a quota's numbers as ``memory: 7Gi of 8Gi are in use, 2Gi more are needed``."""
     used, limited = _amounts(found["used"]), _amounts(found["limited"])
     told = {
-        f"{_RESOURCES.get(what, what)}: {used.get(what, '?')} of {limited.get(what, '?')} "
-        f"in use, {amount} more needed": None
+        f"{_RESOURCES.get(what, what)}: {_amount(what, used.get(what, '?'))} of "
+        f"{_amount(what, limited.get(what, '?'))} in use, {_amount(what, amount)} more needed": None
         for what, amount in _amounts(found["requested"]).items()
     }
     return "; ".join(told)
+
+
+def _amount(what: str, quantity: str) -> str:
+    """Return a quantity of a resource; bytes in words."""
+    return readable_memory(quantity) if what.endswith(("memory", "storage")) else quantity
 
 
 def _permission(status: Status, message: str) -> Diagnosis | None:
@@ -162,7 +168,9 @@ def _limit_range(status: Status, message: str) -> Diagnosis | None:
     found = _LIMIT_RANGE.search(message)
     if found:
         what = _RESOURCES.get(found["what"], found["what"])
-        given = f"asks for {found['given']}" if found["given"] else "sets none"
+        given = "sets none"
+        if found["given"]:
+            given = f"asks for {_amount(found['what'], found['given'])}"
         bound = "at most" if found["bound"] == "maximum" else "at least"
         user = f"The cluster allows {bound} {found['limit']} of {what}, and this server {given}."
     elif _LIMIT_RATIO.search(message):

@@ -43,6 +43,8 @@ _CAUSES = (
         "node affinity/selector",
         "The cluster has no machine of the kind that your server asks for.",
     ),
+    # Kubernetes 1.20: "didn't match Pod's node affinity."
+    ("Pod's node affinity", "The cluster has no machine of the kind that your server asks for."),
     ("node selector", "The cluster has no machine of the kind that your server asks for."),
     (
         "taint",

@@ -24,10 +24,13 @@ _CLAIM_LOST = re.compile(
     r'persistentvolumeclaims? "([^"]+)" (?:bound to non-existent persistentvolume|is lost)',
     re.IGNORECASE,
 )
+# Kubernetes before 1.22, which names no claim.
+_SOME_LOST = re.compile(r"pvc\(s\) bound to non-existent pv\(s\)")
 _UNBOUND = re.compile(
     r"unbound (?:immediate )?PersistentVolumeClaims?|find available persistent volumes to bind",
     re.IGNORECASE,
 )
+_TAKEN = "already bound to a different claim"
 _UNCLAIMED = ("no storage class is set", "no persistent volumes available for this claim")
 
 
@@ -43,8 +46,8 @@ def claim_problem(claims: Claims, events: Events, message: str | None) -> Diagno
             return _lost(name, f"claim {name!r} is in phase Lost: its volume no longer exists")
     text = message or ""
     found = _CLAIM_LOST.search(text)
-    if found:
-        return _lost(found[1], f"unscheduled: {text}")
+    if found or _SOME_LOST.search(text):
+        return _lost(found[1] if found else "", f"unscheduled: {text}")
     found = _CLAIM_NOT_FOUND.search(text) or _CLAIM_DELETING.search(text)
     if found:
         gone = "is being deleted" if "being deleted" in found[0] else "does not exist"
@@ -66,7 +69,7 @@ def _name(claim: Mapping[str, Any]) -> str:
 
 def _lost(name: str, admin: str) -> Diagnosis:
     user = f"The cluster can't find the data of your storage volume any more. {_ADMIN}"
-    return problem("Volumes", "ClaimLost", user, f"claim {name!r}: {admin}")
+    return problem("Volumes", "ClaimLost", user, f"claim {name!r}: {admin}" if name else admin)
 
 
 def _provisioning_failure(events: Events, bound: set[str]) -> Diagnosis | None:
@@ -95,11 +98,18 @@ def _pending(pending: Claims, events: Events, text: str) -> Diagnosis:
     for event in reversed(events):
         about = event.get("involvedObject") or {}
         message = event.get("message") or ""
-        if about.get("kind") == _CLAIM and any(part in message for part in _UNCLAIMED):
+        if about.get("kind") != _CLAIM:
+            continue
+        user = ""
+        if _TAKEN in message:
+            user = "The storage volume that your server asks for belongs to another claim."
+        elif any(part in message for part in _UNCLAIMED):
+            user = "The cluster has no free storage volume for you."
+        if user:
             return problem(
                 "Volumes",
                 "ClaimPending",
-                f"The cluster has no free storage volume for you. {_ADMIN}",
+                f"{user} {_ADMIN}",
                 f"claim {about.get('name')!r}: {message}; unscheduled: {text}",
             )
     storage_class = (pending[0].get("spec") or {}).get("storageClassName") if pending else None
