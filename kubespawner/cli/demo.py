@@ -78,7 +78,7 @@ async def _run_on_current(port: int, directory: Path) -> int:
         click.echo(f"Note: {note}", err=True)
     click.echo(
         f"Cluster: {place.cluster}\n"
-        f"Namespace: {NAMESPACE} (made now, removed at the end)\n"
+        f"Namespace: {NAMESPACE}, removed at the end (DEMO_NAMESPACE sets another)\n"
         f"Image: {place.image} (DEMO_IMAGE sets another)\n"
         f"Pods reach the hub at {place.hub_address} (DEMO_HUB_ADDRESS sets another)"
     )

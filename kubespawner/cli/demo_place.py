@@ -16,7 +16,7 @@ from kubernetes_asyncio.config import ConfigException
 
 from ..clients import describe_connection, load_config, shared_client
 
-NAMESPACE = "kubespawner-demo"
+NAMESPACE = os.environ.get("DEMO_NAMESPACE", "kubespawner-demo")
 _MARK = {"app.kubernetes.io/managed-by": "kubespawner-demo"}
 _DEFAULT_CLASS = "storageclass.kubernetes.io/is-default-class"
 # Somebody's pod either answers at once or can't be reached from here.
@@ -146,7 +146,9 @@ def _image(nodes: Iterable[Any]) -> str:
         if "@" not in name and "singleuser" in name.rpartition("/")[2]
     ]
     # The shortest: others are the same image under a build's name.
-    return min(names, key=len, default="") or f"quay.io/jupyterhub/singleuser:{jupyterhub.__version__}"
+    return (
+        min(names, key=len, default="") or f"quay.io/jupyterhub/singleuser:{jupyterhub.__version__}"
+    )
 
 
 async def _unreachable_pod() -> str:
@@ -202,7 +204,7 @@ async def remove_namespace() -> None:
         raise click.ClickException(f"{describe_connection()}: {e.status} {e.reason}") from e
     if not _MARK.items() <= (present.metadata.labels or {}).items():
         raise click.ClickException(
-            f"The namespace {NAMESPACE} exists and is not the demo's; rename or delete it."
+            f"The namespace {NAMESPACE} exists and is not the demo's; set DEMO_NAMESPACE to another name."
         )
     await api.delete_namespace(NAMESPACE)
     async with Watch() as watch:
