@@ -4,6 +4,7 @@
 
 import os
 import sys
+from importlib.resources import files
 from pathlib import Path
 
 embedded = os.environ["DEMO_CLUSTER"] == "embedded"
@@ -20,7 +21,10 @@ c.JupyterHub.bind_url = f"http://127.0.0.1:{os.environ['DEMO_PORT']}"
 c.JupyterHub.db_url = f"sqlite:///{directory / 'jupyterhub.sqlite'}"
 c.JupyterHub.cookie_secret_file = str(directory / "cookie_secret")
 # The proxy gives up on any answer that takes 20 s, such as the progress of a start: let it wait.
-c.ConfigurableHTTPProxy.command = ["configurable-http-proxy", "--proxy-timeout=86400000"]
+c.ConfigurableHTTPProxy.command = [
+    *[sys.executable, "-m", "kubespawner.cli.demo_proxy"],
+    "--proxy-timeout=86400000",
+]
 c.ConfigurableHTTPProxy.api_url = f"http://127.0.0.1:{os.environ['DEMO_PROXY_PORT']}"
 c.ConfigurableHTTPProxy.pid_file = str(directory / "proxy.pid")
 # Servers in a real cluster reach the hub by an address of this machine.
@@ -30,6 +34,9 @@ if not embedded:
     c.JupyterHub.hub_connect_url = f"http://{os.environ['DEMO_HUB_ADDRESS']}:{hub_port}"
 
 # ---- the spawner ------------------------------------------------------------------------
+
+# The progress page in words, with the cluster's own events in its log only.
+c.JupyterHub.template_paths = [str(files("kubespawner") / "templates" / "hub")]
 
 c.JupyterHub.spawner_class = "kubespawner.KubeSpawner"
 c.KubeSpawner.image = "kubespawner/singleuser:demo" if embedded else os.environ["DEMO_IMAGE"]

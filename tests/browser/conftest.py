@@ -8,12 +8,13 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from kubespawner.localcluster import Images
 from tests.support.hub import Hub, HubMaker, hubs_on_one_cluster
 
 from ._pages import Visitor
@@ -37,7 +38,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             item.add_marker(pytest.mark.browser)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def chromium() -> Iterator[Browser]:
     path = shutil.which("chromium")
     if path is None:
@@ -48,13 +49,30 @@ def chromium() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture(scope="session")
-def hubs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HubMaker]:
-    with hubs_on_one_cluster(tmp_path_factory.mktemp("browser")) as hubs:
+@pytest.fixture(scope="package")
+def images() -> Images:
+    return Images()
+
+
+@pytest.fixture(scope="package")
+def hubs(tmp_path_factory: pytest.TempPathFactory, images: Images) -> Iterator[HubMaker]:
+    with hubs_on_one_cluster(tmp_path_factory.mktemp("browser"), images=images) as hubs:
         yield hubs
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture
+def pulls_take(images: Images) -> Iterator[Callable[[float], None]]:
+    """Sets how many seconds the download of an image takes, in this test."""
+
+    def set_seconds(seconds: float) -> None:
+        images.pull_seconds = seconds
+        images.present.clear()
+
+    yield set_seconds
+    set_seconds(0)
+
+
+@pytest.fixture(scope="package")
 def hub(hubs: HubMaker) -> Hub:
     return hubs("hub", CONFIG.read_text())
 

@@ -165,7 +165,27 @@ AFTER = [
         },
     },
 ]
-LISTS = {"show": SHOWCASE, "many": MANY, "gpu": GROUPS, "group": GROUPS, "markup": MARKUP}
+PULLS = [
+    {
+        "display_name": "Data science",
+        "slug": "there",
+        "kubespawner_override": {"image": "quay.io/jupyter/datascience-notebook:2026-10"},
+    },
+    {
+        "display_name": "Misspelt",
+        "slug": "missing",
+        # The embedded cluster finds no image of this domain.
+        "kubespawner_override": {"image": "registry.invalid/jupyter/datascience-notebok:2026-10"},
+    },
+]
+LISTS = {
+    "pull": PULLS,
+    "show": SHOWCASE,
+    "many": MANY,
+    "gpu": GROUPS,
+    "group": GROUPS,
+    "markup": MARKUP,
+}
 
 
 def profiles_of(spawner):
