@@ -18,6 +18,7 @@ Settings = Mapping[str, bool]
 _RBAC = "rbac.authorization.k8s.io"
 _NETWORKING = "networking.k8s.io"
 _DISCOVERY = "discovery.k8s.io"
+_GATEWAY = "gateway.networking.k8s.io"
 
 #: The verbs in the order in which people write them.
 _VERBS = ("get", "list", "watch", "create", "update", "patch", "delete")
@@ -53,17 +54,30 @@ FEATURES: Mapping[str, Feature] = {
         "`KubeSpawner.storage_pvc_ensure` and `delete_pvc`", _on("storage_pvc_ensure", "delete_pvc")
     ),
     "leftovers": Feature("`KubeSpawner.leftovers_interval`", _on("leftovers_interval")),
-    "leftover deletion": Feature(
-        "`KubeSpawner.leftovers_interval` and `leftovers_delete`",
-        _on("leftovers_interval", "leftovers_delete"),
-    ),
+    **{
+        f"deletion of left {kind}": Feature(
+            f"`KubeSpawner.leftovers_interval` and `leftovers_delete` with `{kind}`",
+            _on("leftovers_interval", f"leftovers_delete_{kind}"),
+        )
+        for kind in ("claims", "secrets", "services")
+    },
     "services": Feature(
         "`KubeSpawner.services_enabled` or `JupyterHub.internal_ssl`",
         lambda settings: bool(settings.get("services_enabled") or settings.get("internal_ssl")),
     ),
     "secrets": Feature("`JupyterHub.internal_ssl`", _on("internal_ssl")),
     "namespaces": Feature("`KubeSpawner.enable_user_namespaces`", _on("enable_user_namespaces")),
-    "routes": Feature("`KubeIngressProxy`", _on("ingress_proxy"), routes=True),
+    "routes": Feature(
+        "`KubeIngressProxy` or `KubeGatewayProxy`",
+        lambda settings: bool(settings.get("ingress_proxy") or settings.get("gateway_proxy")),
+        routes=True,
+    ),
+    "ingresses": Feature("`KubeIngressProxy`", _on("ingress_proxy"), routes=True),
+    "HTTP routes": Feature("`KubeGatewayProxy`", _on("gateway_proxy"), routes=True),
+    "grants": Feature(
+        "`KubeGatewayProxy` with `KubeSpawner.enable_user_namespaces`",
+        _on("gateway_proxy", "enable_user_namespaces"),
+    ),
     "route class": Feature(
         "`KubeIngressProxy.ingress_class_name`",
         _on("ingress_proxy", "ingress_class_name"),
@@ -78,11 +92,14 @@ SETTINGS = (
     "storage_expand",
     "delete_pvc",
     "leftovers_interval",
-    "leftovers_delete",
+    "leftovers_delete_claims",
+    "leftovers_delete_secrets",
+    "leftovers_delete_services",
     "services_enabled",
     "internal_ssl",
     "enable_user_namespaces",
     "ingress_proxy",
+    "gateway_proxy",
     "ingress_class_name",
 )
 
@@ -118,9 +135,9 @@ class Need:
         return f"{self.verb} {self.resource}{group}"
 
 
-def _route_objects(resource: str, group: str) -> tuple[Need, ...]:
+def _route_objects(feature: str, resource: str, group: str = "") -> tuple[Need, ...]:
     return tuple(
-        Need("routes", resource, verb, why, group=group)
+        Need(feature, resource, verb, why, group=group)
         for verb, why in (
             ("list", "know the routes"),
             ("watch", "know what changes in them"),
@@ -200,13 +217,17 @@ NEEDS: tuple[Need, ...] = (
     ),
     *(
         Need(
-            "leftover deletion",
+            f"deletion of left {kind}",
             resource,
             "delete",
             "delete what no server knows",
             without="leftovers of this kind are told, and stay",
         )
-        for resource in ("persistentvolumeclaims", "secrets", "services")
+        for kind, resource in (
+            ("claims", "persistentvolumeclaims"),
+            ("secrets", "secrets"),
+            ("services", "services"),
+        )
     ),
     Need("services", "services", "create", "give a server a DNS name"),
     Need("services", "services", "get", "see whose a Service is whose name is taken"),
@@ -226,11 +247,27 @@ NEEDS: tuple[Need, ...] = (
     ),
     Need("namespaces", "namespaces", "list", "wait for the end of one in deletion", cluster=True),
     Need("namespaces", "namespaces", "watch", "wait for the end of one in deletion", cluster=True),
-    *_route_objects("ingresses", _NETWORKING),
-    *_route_objects("services", ""),
-    *_route_objects("endpointslices", _DISCOVERY),
+    *_route_objects("routes", "services"),
+    *_route_objects("routes", "endpointslices", _DISCOVERY),
     Need("routes", "endpoints", "get", "look for what an earlier version left"),
     Need("routes", "endpoints", "delete", "remove what an earlier version left"),
+    *_route_objects("ingresses", "ingresses", _NETWORKING),
+    *_route_objects("HTTP routes", "httproutes", _GATEWAY),
+    Need(
+        "grants",
+        "referencegrants",
+        "create",
+        "let routes lead to the Services of other namespaces",
+        group=_GATEWAY,
+    ),
+    Need(
+        "grants",
+        "referencegrants",
+        "delete",
+        "take that back with the last such route",
+        without="grants stay",
+        group=_GATEWAY,
+    ),
     Need(
         "route class",
         "ingressclasses",

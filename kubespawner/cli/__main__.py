@@ -8,6 +8,7 @@ from .._version import __version__
 from .check import check
 from .demo import demo
 from .leftovers import leftovers
+from .role import role
 
 
 @click.group()
@@ -19,6 +20,7 @@ def main() -> None:
 main.add_command(check)
 main.add_command(demo)
 main.add_command(leftovers)
+main.add_command(role)
 
 if __name__ == "__main__":
     main()

@@ -6,6 +6,7 @@ import pytest
 
 from kubespawner import permissions
 from kubespawner.config import SpawnerConfig
+from kubespawner.leftovers import KINDS
 from kubespawner.permissions import FEATURES, NEEDS, SETTINGS, needs, roles, rules
 from tests.support.schemas import assert_valid
 
@@ -47,6 +48,7 @@ def test_each_setting_adds_only_what_it_needs():
         "services_enabled": {"services"},
         "internal_ssl": {"services", "secrets"},
         "ingress_proxy": {"ingresses", "services", "endpointslices", "endpoints"},
+        "gateway_proxy": {"httproutes", "services", "endpointslices", "endpoints"},
         "delete_pvc": set(),
         "storage_expand": set(),
         "ingress_class_name": set(),
@@ -97,8 +99,9 @@ def test_rules_never_say_more_than_was_asked():
 
 
 def test_settings_are_settings():
-    names = {*SpawnerConfig.class_trait_names(), "internal_ssl", "ingress_proxy"}
-    assert set(SETTINGS) <= {*names, "ingress_class_name"}
+    others = {"internal_ssl", "ingress_proxy", "gateway_proxy", "ingress_class_name"}
+    others |= {f"leftovers_delete_{kind}" for kind in KINDS}
+    assert set(SETTINGS) <= {*SpawnerConfig.class_trait_names(), *others}
     with pytest.raises(ValueError, match="enable_events"):
         needs({"enable_events": True})
 
