@@ -2,12 +2,11 @@
 
 # ruff: noqa: F821  (JupyterHub provides `c` and `load_subconfig`)
 
+import os
 from pathlib import Path
 
-here = Path("/etc/jupyterhub")
-namespace = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
 # With the namespace, for servers in namespaces of their own.
-hub = f"hub.{namespace}.svc"
+hub = f"hub.{os.environ['POD_NAMESPACE']}.svc"
 
 # ---- the hub, and the proxy that runs beside it ------------------------------------------
 
@@ -49,6 +48,6 @@ c.KubeSpawner.container_security_context = {"readOnlyRootFilesystem": True}
 
 # ---- what overlays and operators add -----------------------------------------------------
 
-for path in sorted(here.glob("*.py")):
+for path in sorted(Path(__file__).parent.glob("*.py")):
     if path.name != "jupyterhub_config.py":
         load_subconfig(str(path))

@@ -2,9 +2,9 @@
 
 # ruff: noqa: F821  (JupyterHub provides `c`)
 
-from pathlib import Path
+import os
 
-namespace = Path("/var/run/secrets/kubernetes.io/serviceaccount/namespace").read_text().strip()
+namespace = os.environ["POD_NAMESPACE"]
 
 c.JupyterHub.internal_ssl = True
 # On the claim: servers that run trust this authority, also after the hub was replaced.
