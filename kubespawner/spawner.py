@@ -146,6 +146,8 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
             note_end_of_spawn(None)
             return url
         except BaseException as e:
+            # Its pod's end is told as the failure that it is, not as the end of a server.
+            self._stopped_uid = spawn.uid
             error = as_spawn_error(e, self, spawn)
             note_end_of_spawn(error)
             if isinstance(error, SpawnError) and error.reason == "Unexpected":
@@ -168,6 +170,8 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
         await self._ensure_namespace(spawn.deadline)
         spawn.enter("watches")
         await self._start_watching_pods()
+        # Many may start at once; what follows is work without a pause until the first request.
+        await self._pods().turn(0)
         if self.events_enabled:
             await self._follow_events(spawn)
         if self.storage_pvc_ensure:

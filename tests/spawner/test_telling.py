@@ -263,6 +263,20 @@ async def test_a_start_that_fails_leaves_the_notice(stage):
     assert (await again.last_exit_notice())["reason"] == "OOMKilled"
 
 
+@pytest.mark.parametrize("ending", ["refused", "stopped"])
+async def test_a_start_that_fails_or_is_stopped_is_no_end_of_a_server(stage, ending):
+    spawner = stage.spawner(spawn_patience={"Unschedulable": 0})
+    async with stage.starting(spawner) as future:
+        if ending == "stopped":
+            future.cancel()
+        else:
+            await stage.set_status((await stage.pods())[0], conditions=[UNSCHEDULABLE])
+        await asyncio.wait([future], timeout=20)
+    assert await stage.pods() == []
+    assert await ended(spawner) == [1]
+    assert spawner.exit_reason == "" and await spawner.last_exit_notice() is None
+
+
 async def test_with_a_page_of_options_the_progress_does_not_repeat_it(stage):
     settings = {"profile_list": [{"display_name": "A"}]}
     spawner, pod = await started(stage, **settings)
