@@ -78,7 +78,9 @@ def shared_client(ClientType: str, *args: Any, **kwargs: Any) -> Any:
     client = clients.get(key)
     if client is None:
         if not args and "api_client" not in kwargs:
-            client = getattr(kubernetes_asyncio.client, ClientType)(ApiClient(), **kwargs)
+            api_client = ApiClient()
+            connection.without_lookups(api_client)
+            client = getattr(kubernetes_asyncio.client, ClientType)(api_client, **kwargs)
         else:
             client = getattr(kubernetes_asyncio.client, ClientType)(*args, **kwargs)
         clients[key] = client

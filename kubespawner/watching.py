@@ -20,7 +20,7 @@ from .kube.requests import ApiUnavailable, Deadline, Requests
 from .ownership import uid_of
 from .reflector import EventReflector, PodReflector, ResourceReflector
 
-# How long a poll waits for a first list under way before it answers "unknown".
+# How long a poll waits for the next object of a first list before it answers "unknown".
 _FIRST_LIST_PATIENCE = 3.0
 
 
@@ -237,8 +237,9 @@ class Watching(SpawnerConfig):
         """Return this server's pod, None if there certainly is none, or why it is unknown."""
         informer = self._pods()
         try:
+            await informer.turn(_FIRST_LIST_PATIENCE)
             if informer.health is Health.NEVER_LOADED:
-                await informer.loaded(Deadline.after(_FIRST_LIST_PATIENCE))
+                await informer.loaded(Deadline.after(0))
             if informer.health is Health.FRESH:
                 return informer.get(self._pod_key)
             return await self._read_pod()

@@ -134,7 +134,8 @@ class Collection:
             self._path,
             "GET",
             query_params=[*self._selectors, *query],
-            header_params={"Accept": "application/json"},
+            # Compressed, a list of 10,000 pods costs both sides a second more than it saves.
+            header_params={"Accept": "application/json", "Accept-Encoding": "identity"},
             auth_settings=["BearerToken"],
             _preload_content=False,
             _request_timeout=timeout,

@@ -13,13 +13,18 @@ import weakref
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
 
+import aiohttp
 from kubernetes_asyncio import config as kube_config
 from kubernetes_asyncio.client import Configuration
 
 # Attributes of a client configuration that carry credentials.
 _CREDENTIALS = ("api_key", "api_key_prefix", "username", "password", "refresh_api_key_hook")
 _SOURCE = "_kubespawner_source"
+# An object, and so one line of a watch, has up to 1.5 MB in etcd.
+_READ_BUFFER = 2 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -123,6 +128,23 @@ async def _reload(configuration: Configuration) -> bool:
         if hasattr(fresh, name):
             setattr(configuration, name, getattr(fresh, name))
     return True
+
+
+def without_lookups(client: Any) -> None:
+    """Let the session of an ``ApiClient`` read proxies from the environment now, once for all.
+
+    The client library's session does so for every request, and looks for a ``.netrc`` as well,
+    each in another thread: two changes of threads that cost as much as the request itself.
+    """
+    rest = client.rest_client
+    session = rest.pool_manager
+    host = urlsplit(client.configuration.host)
+    if not rest.proxy and host.hostname and not proxy_bypass(host.hostname):
+        rest.proxy = getproxies().get(host.scheme)
+    rest.pool_manager = aiohttp.ClientSession(
+        connector=session.connector, trust_env=False, read_bufsize=_READ_BUFFER
+    )
+    session.detach()
 
 
 def describe(api: Any = None) -> str:

@@ -26,6 +26,7 @@ from .requests import ApiUnavailable, Deadline, retry_after, told
 from .store import Entry, Item, Listener, Store, as_int
 from .summary import Header, PodSummary, event_decoder, header_decoder, status_decoder
 from .timing import within
+from .turns import Turns
 
 # Server-side limit of one watch, in seconds; each takes a random part more, so that the watches
 # of many hubs do not end together.
@@ -113,6 +114,9 @@ class Informer:
         # Whether list and watch got their first answer, and the last refusal (HTTP 403) if any.
         self._answered = asyncio.Event()
         self._refusal: ApiException | None = None
+        self._turns = Turns()
+        # Objects of lists that have come so far.
+        self._arrived = 0
 
     # ---- life --------------------------------------------------------------------------
 
@@ -205,6 +209,30 @@ class Informer:
         if not self._loaded.is_set() and self.last_error is not None:
             raise self.last_error
 
+    async def turn(self, patience: float) -> None:
+        """Return when it is the caller's turn to look at the content.
+
+        For what many do at once: together they hold the event loop for a moment at a time only.
+        Before the first list nobody's turn comes, until a while has passed without progress.
+
+        Args:
+            patience: seconds of that while.
+        """
+        if not self._loaded.is_set() and not self._turns.held:
+            self._turns.hold()
+            asyncio.get_running_loop().call_later(
+                patience, self._end_patience, patience, self._arrived
+            )
+        await self._turns.mine()
+
+    def _end_patience(self, patience: float, arrived: int) -> None:
+        if self._loaded.is_set() or self._arrived == arrived:
+            self._turns.release()
+        else:
+            asyncio.get_running_loop().call_later(
+                patience, self._end_patience, patience, self._arrived
+            )
+
     def on_load(self, listener: Callable[[], None]) -> None:
         """Call ``listener()`` after each list that succeeds."""
         self._load_listeners.append(listener)
@@ -249,6 +277,13 @@ class Informer:
         """
         return self._store.subscribe(key, listener)
 
+    def on_change(self, key: str, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener()`` at each change of one object, which is not decoded for it.
+
+        Returns the undo.
+        """
+        return self._store.on_change(key, listener)
+
     def subscribe_all(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener(type, key, item)`` at each change; returns the undo."""
         return self._store.subscribe_all(listener)
@@ -267,7 +302,7 @@ class Informer:
             TimeoutError: it was not accepted before the deadline.
         """
         changed = asyncio.Event()
-        unsubscribe = self.subscribe(key, lambda *_: changed.set())
+        unsubscribe = self.on_change(key, changed.set)
         try:
             await within(self._loaded.wait(), _left(deadline))
             while True:
@@ -378,6 +413,7 @@ class Informer:
         def take(raw: msgspec.Raw) -> None:
             entry = Entry.of(raw)
             fresh[entry.header.key] = entry
+            self._arrived += 1
 
         version = await self._collection.list(take, from_cache=self._from_cache)
         await self._store.replace(fresh, exchanged=self._exchanged)
@@ -392,6 +428,7 @@ class Informer:
         self._note_success()
         self._loaded.set()
         self._attempted.set()
+        self._turns.release()
         for listener in self._load_listeners:
             listener()
 

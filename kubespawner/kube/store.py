@@ -88,6 +88,7 @@ class Store:
         # Objects of our own making that no list or watch has shown yet.
         self._created: dict[str, Entry] = {}
         self._listeners: dict[str, list[Listener]] = {}
+        self._signals: dict[str, list[Callable[[], None]]] = {}
         self._all_listeners: list[Listener] = []
 
     def entry(self, key: str) -> Entry | None:
@@ -99,6 +100,7 @@ class Store:
         self.entries.clear()
         self._created.clear()
         self._listeners.clear()
+        self._signals.clear()
         self._all_listeners.clear()
 
     # ---- changes -----------------------------------------------------------------------
@@ -167,16 +169,11 @@ class Store:
 
     def subscribe(self, key: str, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` at each change of one object; returns the undo."""
-        listeners = self._listeners.setdefault(key, [])
-        listeners.append(listener)
+        return _added(self._listeners, key, listener)
 
-        def unsubscribe() -> None:
-            if listener in listeners:
-                listeners.remove(listener)
-            if not listeners and self._listeners.get(key) is listeners:
-                del self._listeners[key]
-
-        return unsubscribe
+    def on_change(self, key: str, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call ``listener()`` at each change of one object; returns the undo."""
+        return _added(self._signals, key, listener)
 
     def subscribe_all(self, listener: Listener) -> Callable[[], None]:
         """Call ``listener`` at each change; returns the undo."""
@@ -189,15 +186,34 @@ class Store:
         return unsubscribe
 
     def tell(self, kind: str, key: str, raw: bytes) -> None:
+        for signal in list(self._signals.get(key, ())):
+            self._call(signal)
         listeners = [*self._listeners.get(key, ()), *self._all_listeners]
         for listener in listeners:
             # Each its own: what one listener does to it, no other one sees.
             item = None if kind == "DELETED" else msgspec.json.decode(raw)
-            try:
-                listener(kind, key, item)
-            except Exception:  # noqa: BLE001 - one listener must not end the watch of all
-                if self._log:
-                    self._log.exception("A listener of %s failed", self._name)
+            self._call(listener, kind, key, item)
+
+    def _call(self, listener: Callable[..., None], *arguments: Any) -> None:
+        try:
+            listener(*arguments)
+        except Exception:  # noqa: BLE001 - one listener must not end the watch of all
+            if self._log:
+                self._log.exception("A listener of %s failed", self._name)
+
+
+def _added(listeners: dict[str, list[Any]], key: str, listener: Any) -> Callable[[], None]:
+    """Add a listener of ``key``; return the undo, which is safe to repeat."""
+    group = listeners.setdefault(key, [])
+    group.append(listener)
+
+    def undo() -> None:
+        if listener in group:
+            group.remove(listener)
+        if not group and listeners.get(key) is group:
+            del listeners[key]
+
+    return undo
 
 
 def as_int(version: str) -> int:
