@@ -165,7 +165,7 @@ class Waiting(Telling):
         pods = self._pods()
         changed = asyncio.Event()
         patience = PatienceBook(self.spawn_patience, asyncio.get_running_loop().time)
-        unsubscribe = pods.subscribe(self._pod_key, lambda *_: changed.set())
+        unsubscribe = pods.on_change(self._pod_key, changed.set)
         if spawn.followed:
             spawn.followed.on_change(changed.set)
         try:
