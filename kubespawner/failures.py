@@ -25,6 +25,13 @@ def explained(error: BaseException) -> str:
     return refusal(status_of(error)).admin if isinstance(error, ApiException) else told(error)
 
 
+def raise_for_permission(error: BaseException) -> None:
+    """Raise a ConfigurationError that names the permission if ``error`` is for the lack of one."""
+    found = refusal(status_of(error)) if isinstance(error, ApiException) else None
+    if found is not None and found.reason == "PermissionMissing":
+        raise ConfigurationError(found.admin, reason=found.reason) from error
+
+
 def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseException:
     """Return ``error`` as a :class:`~kubespawner.errors.SpawnError` where it is not one that
     JupyterHub understands already.

@@ -19,8 +19,9 @@ from ..clients import load_config, shared_client
 from ..config import _checks as checks
 from ..config import check_config_names
 from ..errors import ConfigurationError
+from ..failures import raise_for_permission
 from ..hubplace import hub_namespace
-from ..kube.informer import Health
+from ..kube.informer import Health, Informer
 from ..kube.requests import CONCURRENCY, ApiUnavailable, Deadline, Requests
 from ..ownership import annotations_of, labels_of, uid_of
 from ..routes import make_endpoint_slice
@@ -236,8 +237,9 @@ class RouteProxy(ProxyConfig):
         try:
             async with lock, self._slots:
                 yield Deadline.after(self.k8s_api_request_retry_timeout)
-        except Exception:
+        except Exception as e:
             ROUTE_FAILURES.labels(action).inc()
+            raise_for_permission(e)
             raise
 
     async def add_route(self, routespec: str, target: str, data: Mapping[str, Any]) -> None:
@@ -251,8 +253,8 @@ class RouteProxy(ProxyConfig):
             data: kept with the route.
 
         Raises:
-            ConfigurationError: an object of another owner has the route's name, or a label is
-                not valid.
+            ConfigurationError: an object of another owner has the route's name, a label is not
+                valid, or the Role lacks a permission.
             ApiException: the API server refuses.
             ApiUnavailable: no answer within ``k8s_api_request_retry_timeout``.
             TimeoutError: an earlier object of the name does not finish its deletion.
@@ -314,7 +316,8 @@ class RouteProxy(ProxyConfig):
         """Delete the route; absent is fine. :meth:`get_all_routes` lacks it on return.
 
         Raises:
-            ApiException, ApiUnavailable: refused; no answer. The route is still there.
+            ConfigurationError, ApiException, ApiUnavailable: the Role lacks a permission;
+                refused; no answer. The route is still there.
         """
         name = self._name_of(routespec).lower()
         async with self._turn("delete", name) as deadline:
@@ -339,6 +342,7 @@ class RouteProxy(ProxyConfig):
         Waits until they are known; the answer is never that of an interrupted watch.
 
         Raises:
+            ConfigurationError: the Role does not allow to list or watch them.
             ApiUnavailable: they were not known within ``route_load_timeout``.
             ApiException: the API server refuses to list them.
         """
@@ -367,13 +371,22 @@ class RouteProxy(ProxyConfig):
         for reflector in self._reflectors:
             while True:
                 try:
-                    await reflector.informer.loaded(deadline.sooner(_TELL_EVERY))
+                    await self._under_way(reflector.informer, deadline.sooner(_TELL_EVERY))
                     break
                 except ApiUnavailable as e:
                     self._check_known(reflector, e.__cause__)
                     if deadline.expired:
                         raise
                     self.log.warning("Waiting for the routes to be listed: %s", e)
+
+    @staticmethod
+    async def _under_way(informer: Informer, deadline: Deadline) -> None:
+        try:
+            await informer.under_way(deadline)
+        except ApiException as e:
+            # For good if the Role lacks it, else perhaps only for now.
+            raise_for_permission(e)
+            await informer.loaded(deadline)
 
     def _route_of(self, item: Item) -> dict[str, Any] | None:
         """Return the route that ``item`` is; None, with a log line once, if it is none."""

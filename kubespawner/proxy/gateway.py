@@ -10,8 +10,9 @@ from kubernetes_asyncio.client import ApiException
 
 from ..clients import shared_client
 from ..errors import ConfigurationError
+from ..failures import explained
 from ..kube.informer import Health
-from ..kube.requests import Deadline, told
+from ..kube.requests import Deadline
 from ..ownership import uid_of
 from ..routes import make_http_route
 from ..utils import generate_hashed_slug
@@ -109,7 +110,7 @@ class KubeGatewayProxy(GatewayConfig, RouteProxy, Proxy):
                 raise ConfigurationError(
                     f"The route {name} leads to the Service {service} of the namespace {namespace}, "
                     f"which needs a ReferenceGrant there for HTTPRoutes of {self.namespace}; it "
-                    f"can't be created: {told(e)}",
+                    f"can't be created: {explained(e)}",
                     reason="NoReferenceGrant",
                 ) from e
             if e.status != 409:
@@ -164,7 +165,7 @@ class KubeGatewayProxy(GatewayConfig, RouteProxy, Proxy):
         except ApiException as e:
             if e.status != 403:
                 raise
-            self.log.debug("The grant for %s/%s is kept: %s", namespace, service, told(e))
+            self.log.warning("The grant for %s/%s is kept: %s", namespace, service, explained(e))
 
     # ---- what the controllers say ------------------------------------------------------
 

@@ -11,6 +11,7 @@ from jupyterhub.proxy import Proxy
 from kubernetes_asyncio.client import ApiException
 
 from ..clients import shared_client
+from ..failures import explained
 from ..kube.requests import told
 from ..kube.timing import within
 from ..routes import make_ingress
@@ -86,8 +87,8 @@ class KubeIngressProxy(IngressConfig, RouteProxy, Proxy):
                     self.ingress_class_name,
                 )
             else:
-                # Usually the Role does not allow it, and need not.
-                self.log.debug("Whether the IngressClass exists is not known: %s", told(e))
+                # The Role need not allow it.
+                self.log.info("Whether the IngressClass exists is not known: %s", explained(e))
         except (aiohttp.ClientError, OSError, asyncio.TimeoutError) as e:
             self.log.debug("Whether the IngressClass exists is asked again: %s", told(e))
             return
