@@ -9,6 +9,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .utils import plain
+
 Plain = Mapping[str, Any]
 
 _BASELINE_CAPABILITIES = frozenset(
@@ -55,16 +57,6 @@ _CONTAINER_SETTINGS = {
     "lifecycle": "lifecycle_hooks",
     **dict.fromkeys(_PROBES, "extra_container_config"),
 }
-
-
-def plain(value: Any) -> Any:
-    """Return client models at any depth as plain dicts in camelCase, without what is None."""
-    if hasattr(value, "attribute_map"):
-        fields = ((field, getattr(value, name)) for name, field in value.attribute_map.items())
-        return {field: plain(item) for field, item in fields if item is not None}
-    if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items() if item is not None}
-    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
 
 
 def harden(pod: Any) -> None:

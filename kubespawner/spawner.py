@@ -38,6 +38,7 @@ from .pods import GRACE_MARGIN, PodPlace, shielded
 from .reflector import EventReflector, PodReflector
 from .storage import Storage
 from .sweeper import Sweeper
+from .utils import loggable
 from .waiting import Spawn
 from .watching import Unknown
 
@@ -245,7 +246,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
             self.log.error(
                 "The API server refused pod %s: %s %s", self._pod_key, e.status, e.reason
             )
-            self.log.debug("The refused manifest: %s", manifest)
+            self.log.debug("The refused manifest: %s", loggable(manifest))
             raise
         self._pods().note_created(pod)
         self._pod_uid = spawn.uid = uid_of(pod)

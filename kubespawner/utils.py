@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import json
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -95,6 +96,27 @@ def update_k8s_model(
             )
         setattr(target, attribute, copy.deepcopy(value))
     return target
+
+
+def plain(value: Any) -> Any:
+    """Return client models at any depth as plain dicts in camelCase, without what is None."""
+    if hasattr(value, "attribute_map"):
+        fields = ((field, getattr(value, name)) for name, field in value.attribute_map.items())
+        return {field: plain(item) for field, item in fields if item is not None}
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items() if item is not None}
+    return [plain(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def loggable(pod: Any) -> str:
+    """Return a pod as JSON for a log: without values of variables, some of which are secret."""
+    shown = plain(pod)
+    spec = shown.get("spec") or {}
+    for container in (*(spec.get("containers") or ()), *(spec.get("initContainers") or ())):
+        for variable in container.get("env") or ():
+            if "value" in variable:
+                variable["value"] = "***"
+    return json.dumps(shown, default=str)
 
 
 def host_matching(host: str, wildcard: str) -> bool:
