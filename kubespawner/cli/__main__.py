@@ -8,6 +8,7 @@ from .._version import __version__
 from .check import check
 from .demo import demo
 from .leftovers import leftovers
+from .render import render
 from .role import role
 
 
@@ -20,6 +21,7 @@ def main() -> None:
 main.add_command(check)
 main.add_command(demo)
 main.add_command(leftovers)
+main.add_command(render)
 main.add_command(role)
 
 if __name__ == "__main__":
