@@ -51,8 +51,8 @@ class Field:
         changes: every change in the store, oldest first.
     """
 
-    def __init__(self, kubeconfig: Any):
-        self.server = ApiServer()
+    def __init__(self, kubeconfig: Any, **server: Any):
+        self.server = ApiServer(**server)
         self.server._certificate = _CERTIFICATE
         self._kubeconfig = kubeconfig
         self.runs = True
