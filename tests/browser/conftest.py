@@ -92,6 +92,7 @@ def screenshot() -> Iterator[object]:
 
     def take(page: Page, name: str) -> None:
         if directory:
+            page.mouse.move(0, 0)
             page.screenshot(
                 path=Path(directory) / f"{name}.png", animations="disabled", caret="hide"
             )
