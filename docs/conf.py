@@ -23,7 +23,7 @@ extensions = [
     "settings",
     "from_code",
 ]
-exclude_patterns = ["_build", "_generated"]
+exclude_patterns = ["_build", "_generated", "examples", "images"]
 
 # Every cross-reference must exist; of other projects' types nothing is known without a network.
 nitpicky = True

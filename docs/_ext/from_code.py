@@ -5,25 +5,36 @@ from __future__ import annotations
 import ast
 import inspect
 import os
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 from helptext import as_markdown
 from jupyterhub.spawner import Spawner
 from sphinx.application import Sphinx
 from sphinx.errors import ExtensionError
 from traitlets import HasTraits, TraitType
 
+from kubespawner import manifests, naming, permissions
+from kubespawner.cli.__main__ import main as cli
 from kubespawner.config import SpawnerConfig
 from kubespawner.config.connection import ConnectionConfig
+from kubespawner.diagnosis import DEFAULT_PATIENCE
 from kubespawner.legacy import RENAMED
-from kubespawner.proxy.settings import IngressConfig, ProxyConfig
+from kubespawner.metrics import FIGURES
+from kubespawner.proxy.marks import PROXY_ROUTE
+from kubespawner.proxy.settings import GatewayConfig, IngressConfig, ProxyConfig
+from kubespawner.slugs import escape_slug, safe_slug
 
 ROOT = Path(__file__).parents[2]
 
 # Section of a proxy -> the mixin with what only that one has.
-PROXIES: dict[str, type[HasTraits]] = {"KubeIngressProxy": IngressConfig}
+PROXIES: dict[str, type[HasTraits]] = {
+    "KubeIngressProxy": IngressConfig,
+    "KubeGatewayProxy": GatewayConfig,
+}
 
 _TYPES = {
     "a unicode string": "text",
@@ -144,6 +155,134 @@ def aliases() -> str:
     )
 
 
+# ---- names -----------------------------------------------------------------------------
+
+_SAMPLES = (
+    ("user `ada`", "ada", ""),
+    ("user `ada`, server `lab`", "ada", "lab"),
+    ("user `Ada.L@x.org`, server `lab`", "Ada.L@x.org", "lab"),
+)
+_NAMES = ("ada", "ada-l", "Ada", "ada@example.org", "under_score", "9lives", "ünal", "日本")
+
+
+def template_fields() -> str:
+    """Return a table of the fields of templates, with what they become for some servers."""
+    samples = [
+        naming.template_fields(
+            naming.ServerIdentity(user, server, 7, "jupyterhub"),
+            pod_name=f"jupyter-{user}",
+            pvc_name=f"claim-{user}",
+            namespace="jupyterhub",
+        )
+        for _, user, server in _SAMPLES
+    ]
+    first = ("username", "servername", "user_server")
+    own = ("pod_name", "pvc_name", "namespace", "legacy_escape_username")
+    fields = [
+        *first,
+        *sorted(naming.TEMPLATE_FIELDS - set(first) - set(own)),
+    ]
+    rows = [
+        [f"`{{{name}}}`", *(f"`{each[name]}`" if each[name] else "(empty)" for each in samples)]
+        for name in fields
+    ]
+    rows += [
+        [f"`{{{name}}}`", words, "", ""]
+        for name, words in (
+            ("pod_name", "the pod's name, once it is known"),
+            ("pvc_name", "the claim's name, once it is known"),
+            ("namespace", "the namespace, once it is known"),
+        )
+    ]
+    return table(("Field", *(head for head, _, _ in _SAMPLES)), rows)
+
+
+def slug_table() -> str:
+    """Return a table of names under both schemes."""
+    return table(
+        ("Name", "scheme `safe`", "scheme `escape`"),
+        ((f"`{name}`", f"`{safe_slug(name)}`", f"`{escape_slug(name)}`") for name in _NAMES),
+    )
+
+
+def marks() -> str:
+    """Return a table of the labels and annotations by which objects are told apart."""
+    return table(
+        ("Name", "What it says", "On"),
+        (
+            ("label `component`", "the value of `component_label`", "pods, claims, routes"),
+            (f"annotation `{manifests.HUB}`", "which hub made it: namespace/component", "all"),
+            (f"annotation `{manifests.USERNAME}`", "the user, as the hub has the name", "all"),
+            (f"annotation `{manifests.SERVERNAME}`", "the server's name, if it has one", "all"),
+            (f"annotation `{manifests.SPAWN_ID}`", "which start made it", "pods"),
+            (f"label `{PROXY_ROUTE}`", "it is a part of a route", "routes' objects"),
+        ),
+    )
+
+
+# ---- running ---------------------------------------------------------------------------
+
+
+def patience() -> str:
+    """Return a table of the conditions that can keep a server from starting."""
+
+    def words(seconds: float) -> str:
+        if seconds < 0:
+            return "until `start_timeout`"
+        return f"{seconds:g} seconds" if seconds else "not at all"
+
+    return table(
+        ("Condition", "It may last"),
+        ((f"`{reason}`", words(seconds)) for reason, seconds in DEFAULT_PATIENCE.items()),
+    )
+
+
+def permissions_by_feature() -> str:
+    """Return what the hub has to be allowed to do, a table for each setting that asks for it."""
+    parts = []
+    for key, feature in permissions.FEATURES.items():
+        rows = (
+            (
+                f"`{need.verb}`",
+                f"`{need.resource}`" + (f" ({need.group})" if need.group else ""),
+                need.why,
+                need.without or "the step fails",
+            )
+            for need in permissions.NEEDS
+            if need.feature == key
+        )
+        label = feature.label[0].upper() + feature.label[1:]
+        heads = ("Verb", "Resource", "What for", "Without it")
+        parts.append(f"## {label}\n\n{table(heads, rows)}")
+    return "\n\n".join(parts)
+
+
+def metrics() -> str:
+    """Return a table of the metrics."""
+    return table(
+        ("Metric", "Kind", "Labels", "Meaning"),
+        (
+            (
+                f"`{figure.name}{'_total' if figure.kind == 'counter' else ''}`",
+                figure.kind,
+                ", ".join(f"`{label}`" for label in figure.labels) or "none",
+                figure.help,
+            )
+            for figure in FIGURES
+        ),
+    )
+
+
+def commands() -> str:
+    """Return the help of every command."""
+    parts = []
+    for name, command in sorted(cli.commands.items()):
+        context = click.Context(command, info_name=f"python -m kubespawner.cli {name}")
+        context.max_content_width = 90
+        parts.append(f"## {name}\n\n```text\n{command.get_help(context)}\n```")
+    return "\n\n".join(parts)
+
+
 # ---- modules ---------------------------------------------------------------------------
 
 
@@ -158,6 +297,14 @@ def modules() -> str:
             if _docstring(path)
         ),
     )
+
+
+def contracts() -> str:
+    """Return the names of import-linter's contracts as a list."""
+    # Read by hand: Python 3.10 has no parser for this format.
+    project = (ROOT / "pyproject.toml").read_text()
+    names = re.findall(r'^\[\[tool\.importlinter\.contracts\]\]\nname = "(.+)"', project, re.M)
+    return "\n".join(f"- {name}" for name in names)
 
 
 def _docstring(path: Path) -> str:
@@ -189,6 +336,14 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "settings-jupyterhub.md", jupyterhub_settings()
     yield "aliases.md", aliases()
     yield "modules.md", modules()
+    yield "contracts.md", contracts()
+    yield "template-fields.md", template_fields()
+    yield "slugs.md", slug_table()
+    yield "marks.md", marks()
+    yield "patience.md", patience()
+    yield "permissions.md", permissions_by_feature()
+    yield "metrics.md", metrics()
+    yield "commands.md", commands()
     yield from proxies()
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from kubespawner import KubeSpawner
 from kubespawner.legacy import RENAMED
-from kubespawner.proxy import KubeIngressProxy
+from kubespawner.proxy import KubeGatewayProxy, KubeIngressProxy
 
 from .conftest import ROOT
 
@@ -18,7 +18,7 @@ sys.path.insert(0, str(ROOT / "docs" / "_ext"))
 
 from helptext import as_markdown
 
-PROXIES = [KubeIngressProxy]
+PROXIES = [KubeIngressProxy, KubeGatewayProxy]
 
 
 def sections(site):
