@@ -12,12 +12,15 @@ from typing import Any
 from kubernetes_asyncio.client import ApiException
 
 from .checks import check_name
+from .clients import shared_client
 from .companions import Companions
 from .errors import ConfigurationError, SpawnError
 from .failures import explained
+from .isolation import make_metadata_block
 from .kube.requests import Deadline
 from .objects import make_namespace
 from .ownership import is_terminating, uid_of
+from .slugs import safe_slug
 
 
 class Namespaces(Companions):
@@ -62,6 +65,28 @@ class Namespaces(Companions):
             if not is_terminating(present):
                 return
             await self._namespace_gone(present, deadline)
+
+    async def _ensure_metadata_block(self, deadline: Deadline) -> None:
+        """Create the policy that ``block_cloud_metadata`` asks for, unless it is there.
+
+        Raises:
+            ApiException: the API server refuses; without the policy no pod is started.
+        """
+        if not self.block_cloud_metadata:
+            return
+        labels = {**self.common_labels, "app.kubernetes.io/component": self.component_label}
+        name = f"{safe_slug(self.component_label, max_length=40)}-no-cloud-metadata"
+        try:
+            await self._requests.create(
+                shared_client("NetworkingV1Api"),
+                "network_policy",
+                make_metadata_block(name, self.component_label, labels),
+                self.namespace,
+                deadline=deadline.sooner(self.k8s_api_request_retry_timeout),
+            )
+        except ApiException as e:
+            if e.status != 409:
+                raise
 
     async def _present_namespace(
         self, refusal: ApiException, deadline: Deadline

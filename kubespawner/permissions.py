@@ -66,6 +66,7 @@ FEATURES: Mapping[str, Feature] = {
         lambda settings: bool(settings.get("services_enabled") or settings.get("internal_ssl")),
     ),
     "secrets": Feature("`JupyterHub.internal_ssl`", _on("internal_ssl")),
+    "metadata block": Feature("`KubeSpawner.block_cloud_metadata`", _on("block_cloud_metadata")),
     "namespaces": Feature("`KubeSpawner.enable_user_namespaces`", _on("enable_user_namespaces")),
     "routes": Feature(
         "`KubeIngressProxy` or `KubeGatewayProxy`",
@@ -97,6 +98,7 @@ SETTINGS = (
     "leftovers_delete_services",
     "services_enabled",
     "internal_ssl",
+    "block_cloud_metadata",
     "enable_user_namespaces",
     "ingress_proxy",
     "gateway_proxy",
@@ -236,6 +238,13 @@ NEEDS: tuple[Need, ...] = (
     Need("secrets", "secrets", "get", "see whose a secret is whose name is taken"),
     Need("secrets", "secrets", "update", "replace an earlier server's certificates"),
     Need("secrets", "secrets", "delete", "make anew a secret that can't be changed"),
+    Need(
+        "metadata block",
+        "networkpolicies",
+        "create",
+        "keep servers away from the cloud's metadata service",
+        group=_NETWORKING,
+    ),
     Need("namespaces", "namespaces", "create", "make a user's namespace", cluster=True),
     Need(
         "namespaces",

@@ -169,6 +169,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
         await self._choose_options()
         spawn.enter("namespace")
         await self._ensure_namespace(spawn.deadline)
+        await self._ensure_metadata_block(spawn.deadline)
         spawn.enter("watches")
         await self._start_watching_pods()
         # Many may start at once; what follows is work without a pause until the first request.

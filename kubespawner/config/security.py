@@ -27,8 +27,9 @@ class SecurityConfig(HasTraits):
         - `baseline`: nothing that gives rights on the node.
         - `restricted`: beyond that, processes that are not root (`runAsNonRoot`), the runtime's
           seccomp profile, all capabilities dropped and no way to more privileges. This is set
-          for the notebook, init and extra containers wherever they say nothing themselves. The
-          image must run as another user than root, or `uid` must say as which one.
+          for the notebook, init and extra containers wherever they say nothing themselves. An
+          image that runs as root must be told another user: by `uid`, and for the other
+          containers by `runAsUser` in their `securityContext`.
 
         A pod that does not meet the level is not created: the start fails with a message that
         names the setting (or `modify_pod_hook`, `extra_pod_config`) at fault. With either level
@@ -117,6 +118,21 @@ class SecurityConfig(HasTraits):
             c.KubeSpawner.pod_security_context = {{"fsGroupChangePolicy": "OnRootMismatch"}}
 
         https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#security-context
+        """,
+    )
+    block_cloud_metadata = Bool(
+        False,
+        help="""Keep pods away from the cloud's metadata service, by a NetworkPolicy.
+
+        Before a start the hub makes sure that the server's namespace has a policy for pods with
+        its `component_label`: everything may be reached but the addresses at which clouds hand
+        out the credentials of a machine. Nothing privileged is needed in the pod; the network
+        plugin of the cluster must enforce policies of egress.
+
+        Policies add up: leave this off where another one already says what pods may reach, since
+        this one would allow them more. An existing policy of the name is not changed. The start
+        fails if the policy can't be made.
+        https://kubernetes.io/docs/concepts/services-networking/network-policies/
         """,
     )
     service_account = Unicode(

@@ -182,6 +182,14 @@ INGRESSES = Resource(
     short_names=("ing",),
     subresources=("status",),
 )
+NETWORK_POLICIES = Resource(
+    "networking.k8s.io",
+    "v1",
+    "NetworkPolicy",
+    "networkpolicies",
+    "io.k8s.api.networking.v1.NetworkPolicy",
+    short_names=("netpol",),
+)
 STORAGE_CLASSES = Resource(
     "storage.k8s.io",
     "v1",
@@ -237,6 +245,7 @@ RESOURCES: tuple[Resource, ...] = (
     RESOURCE_QUOTAS,
     ENDPOINT_SLICES,
     INGRESSES,
+    NETWORK_POLICIES,
     STORAGE_CLASSES,
     PRIORITY_CLASSES,
     DEFINITIONS,

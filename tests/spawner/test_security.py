@@ -1,11 +1,14 @@
 """What a user's pod may do, and what the start refuses, in what reaches the API server."""
 
+import ipaddress
+
 import pytest
 
 from kubespawner.errors import SpawnError
+from kubespawner.localcluster.faults import Fault
 from tests.support.pod_security import broken_controls
 
-from ._cases import STORAGE
+from ._cases import STORAGE, shows
 from ._stage import staged
 
 SIDE = {"name": "side", "image": "busybox:1"}
@@ -156,3 +159,72 @@ async def test_baseline_refuses_rights_on_the_node_and_changes_nothing(stage):
     await stage.clear()
     with pytest.raises(SpawnError, match=r"KubeSpawner\.privileged: .*'baseline'"):
         await stage.spawner(pod_security="baseline", privileged=True).start()
+
+
+# ---- block_cloud_metadata ----------------------------------------------------------------
+
+
+async def policies(stage):
+    found = await stage.request("GET", "/apis/networking.k8s.io/v1/networkpolicies")
+    return found["items"]
+
+
+def allows(policy, address):
+    """Whether a policy's rules of egress let ``address`` be reached."""
+    address = ipaddress.ip_address(address)
+
+    def holds(network):
+        return address in ipaddress.ip_network(network)
+
+    return any(
+        holds(peer["ipBlock"]["cidr"]) and not any(map(holds, peer["ipBlock"].get("except", ())))
+        for rule in policy["spec"]["egress"]
+        for peer in rule["to"]
+        if "ipBlock" in peer
+    )
+
+
+@shows("block_cloud_metadata")
+async def test_block_cloud_metadata_makes_a_policy_once(stage):
+    await created_pod(stage)
+    assert await policies(stage) == []
+    await stage.clear()
+    for _ in range(2):
+        pod = await created_pod(stage, block_cloud_metadata=True)
+        await stage.clear()
+    (policy,) = await policies(stage)
+    assert policy["spec"]["policyTypes"] == ["Egress"]
+    selected = policy["spec"]["podSelector"]["matchLabels"]
+    assert selected.items() <= pod["metadata"]["labels"].items()
+    for blocked in ("169.254.169.254", "169.254.170.2", "100.100.100.200", "fd00:ec2::254"):
+        assert not allows(policy, blocked)
+    # Among them a name server of the cluster, at a link-local address.
+    for free in ("10.96.0.1", "169.254.20.10", "93.184.216.34", "2001:db8::1", "fd00::1"):
+        assert allows(policy, free)
+    assert {"namespaceSelector": {}, "podSelector": {}} in [
+        peer for rule in policy["spec"]["egress"] for peer in rule["to"]
+    ]
+    # Nothing is asked of the pod for it.
+    assert "initContainers" not in pod["spec"]
+
+
+async def test_without_the_policy_no_pod_is_started(stage):
+    stage.server.faults.add(Fault(status=403, reason="Forbidden", resource="networkpolicies"))
+    with pytest.raises(SpawnError):
+        await stage.spawner(block_cloud_metadata=True).start()
+    assert await stage.pods() == []
+
+
+async def test_two_hubs_and_users_namespaces_have_a_policy_each(stage):
+    settings = {"block_cloud_metadata": True, "enable_user_namespaces": True}
+    await created_pod(stage, **settings)
+    await stage.clear()
+    await created_pod(stage, **{**settings, "enable_user_namespaces": False})
+    await stage.clear()
+    await created_pod(stage, block_cloud_metadata=True, component_label="other")
+    found = {
+        (p["metadata"]["namespace"], p["metadata"]["name"]): p["spec"]["podSelector"]
+        for p in await policies(stage)
+    }
+    assert found["default", "other-no-cloud-metadata"]["matchLabels"] == {"component": "other"}
+    assert ("default", "singleuser-server-no-cloud-metadata") in found

@@ -6,7 +6,7 @@ import pytest_asyncio
 from kubespawner import KubeSpawner
 from kubespawner.legacy import RENAMED, resolve_name
 
-from . import test_behaviour, test_connection, test_leftovers, test_telling  # noqa: F401 - fill BEHAVIOURS
+from . import test_behaviour, test_connection, test_leftovers, test_security, test_telling  # noqa: F401 - fill BEHAVIOURS
 from ._cases import BEHAVIOURS, MANIFESTS, OF_JUPYTERHUB, SEED
 from ._stage import settled, staged
 

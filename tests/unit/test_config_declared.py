@@ -46,6 +46,7 @@ DEFAULTS = {
     "allow_privilege_escalation": False,
     "args": [],
     "automount_service_account_token": None,
+    "block_cloud_metadata": False,
     "cmd": None,
     "common_labels": {
         "app.kubernetes.io/name": "jupyterhub",
