@@ -34,6 +34,11 @@ _MISSING_OBJECT = re.compile(r'(configmap|secret) "([^"]+)" not found', re.IGNOR
 _MISSING_KEY = re.compile(
     r"couldn't find key (\S+) in (configmap|secret) (?:[^/\s]+/)?(\S+)", re.IGNORECASE
 )
+# As runc and crun say it.
+_NO_COMMAND = re.compile(
+    r'exec:? "([^"]+)": (?:executable file not found|stat [^:]*: no such file)|'
+    r"executable file `([^`]+)` not found"
+)
 _KINDS = {"configmap": "ConfigMap", "secret": "Secret"}
 # `waiting.reason` of what the runtime would not create or start.
 _RUNTIME = {
@@ -118,9 +123,9 @@ def _last_lines(log: str) -> str:
 
 
 def _quoted(log: str) -> str:
-    """Return the last line of a log, as the end of a sentence for the user."""
+    """Return the last line of a log, as a sentence for the user."""
     lines = log.strip().splitlines()
-    return f" Its last words: {lines[-1].strip()[:_MOST_TEXT]}" if lines else ""
+    return f" Its last words: “{lines[-1].strip()[:_MOST_TEXT]}”." if lines else ""
 
 
 def crash_loop(
@@ -198,10 +203,16 @@ def waiting_problem(
     if reason == "CreateContainerConfigError":
         return _config_problem(message, name)
     if reason in _RUNTIME:
+        absent = _NO_COMMAND.search(message)
+        user = (
+            f"The image of your server has no command {absent[1] or absent[2]}."
+            if absent
+            else _RUNTIME[reason]
+        )
         return problem(
             "Starting",
             reason,
-            f"{_RUNTIME[reason]} {_ADMIN}",
+            f"{user} {_ADMIN}",
             f"container {name!r}: {reason}: {message or last_end(container).get('message', '')}",
             name,
             key=_RUNTIME_KEYS.get(reason, reason),

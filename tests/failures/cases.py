@@ -365,8 +365,8 @@ CASES = [
     ),
     Case(
         "command not in the image",
-        ("CrashLoopBackOff", "RunContainerError", "ServerExited", "CreateContainerError"),
-        "could not be started|fails each time|ended while it was starting",
+        ("RunContainerError", "CreateContainerError"),
+        "The image of your server has no command no-such-command",
         "no-such-command",
         lambda world: {"cmd": ["no-such-command"]},
         on=(REAL,),
@@ -533,7 +533,7 @@ CASES = [
     Case(
         "init container failed (`restartPolicy: Never`)",
         ("InitContainerFailed",),
-        r"The preparation of your server failed \(step 'git'\)\. Its last words: no such repository",
+        r"The preparation of your server failed \(step 'git'\)\. Its last words: “no such repository”\.",
         "cloning\nno such repository",
         lambda world: {
             "init_containers": [
@@ -549,7 +549,7 @@ CASES = [
     Case(
         "init container fails again and again",
         ("CrashLoopBackOff",),
-        r"The preparation of your server fails each time .* no such repository",
+        "The preparation of your server fails each time .* “no such repository”",
         "no such repository",
         lambda world: {
             "init_containers": [
@@ -564,7 +564,7 @@ CASES = [
     Case(
         "server crashes again and again",
         ("CrashLoopBackOff",),
-        r"Your server fails each time it starts \(exit code 3\)\. Its last words: bad option",
+        r"Your server fails each time it starts \(exit code 3\)\. Its last words: “bad option”\.",
         "bad option",
         shell("echo bad option; exit 3"),
     ),
@@ -584,7 +584,7 @@ CASES = [
     Case(
         "server ends at once",
         ("ServerExited",),
-        r"ended while it was starting \(exit code 0\)\. Its last words: bye",
+        r"ended while it was starting \(exit code 0\)\. Its last words: “bye”\.",
         "exit code 0",
         shell("echo bye"),
     ),

@@ -157,7 +157,7 @@ def test_crash_loop_for_lack_of_memory_says_so():
 def test_crash_loop_carries_the_last_log_lines():
     logs = {"notebook": "loading\nModuleNotFoundError: No module named 'jupyterhub'\n"}
     found = diagnose(pod(crash_loop(4), phase="Running"), logs=logs)
-    assert found.user.endswith("ModuleNotFoundError: No module named 'jupyterhub'")
+    assert found.user.endswith("“ModuleNotFoundError: No module named 'jupyterhub'”.")
     assert "loading\nModule" in found.admin
 
 
@@ -509,3 +509,16 @@ def test_a_preparation_that_is_tried_again_is_told_and_one_that_is_done_is_not()
     )
     done = pod(waiting("PodInitializing"), init=[("git", ended(0, "Completed"))])
     assert "again" not in diagnose(done).user
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        "failed to create shim: OCI runtime create failed: container_linux.go:380: starting container "
+        'process caused: exec: "serve": executable file not found in $PATH: unknown',
+        "container create failed: executable file `serve` not found in $PATH: No such file",
+    ],
+)
+def test_a_command_that_the_image_lacks_is_named(message):
+    found = diagnose(pod(waiting("RunContainerError", message)))
+    assert found.user.startswith("The image of your server has no command serve.")
