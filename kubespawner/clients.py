@@ -47,7 +47,7 @@ def load_config(
     if configuration is None:
         configuration = connection.load()
         if ssl_ca_cert:
-            configuration.ssl_ca_cert = ssl_ca_cert
+            connection.use_authority(configuration, ssl_ca_cert)
         if host:
             configuration.host = host
         if verify_ssl is not None:

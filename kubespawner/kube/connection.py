@@ -19,10 +19,17 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 from kubernetes_asyncio import config as kube_config
 from kubernetes_asyncio.client import Configuration
+from kubernetes_asyncio.client.rest import RESTClientObject
 
 # Attributes of a client configuration that carry credentials.
 _CREDENTIALS = ("api_key", "api_key_prefix", "username", "password", "refresh_api_key_hook")
+# Those that say what a TLS connection is made with.
+_TLS = ("cert_file", "key_file", "ssl_ca_cert")
 _SOURCE = "_kubespawner_source"
+# Of a configuration whose authority was given apart from the source.
+_OWN_AUTHORITY = "_kubespawner_own_authority"
+# Of a client: what its TLS connections are made with, as read last.
+_TRUSTED = "_kubespawner_trusted"
 # An object, and so one line of a watch, has up to 1.5 MB in etcd.
 _READ_BUFFER = 2 * 1024 * 1024
 
@@ -145,6 +152,62 @@ def without_lookups(client: Any) -> None:
         connector=session.connector, trust_env=False, read_bufsize=_READ_BUFFER
     )
     session.detach()
+
+
+def use_authority(configuration: Configuration, path: str) -> None:
+    """Let the certificates in the file ``path`` prove the API server, whatever the source says."""
+    configuration.ssl_ca_cert = path
+    setattr(configuration, _OWN_AUTHORITY, True)
+
+
+# As _reloads, by client.
+_renewals: weakref.WeakKeyDictionary[Any, asyncio.Task[bool]] = weakref.WeakKeyDictionary()
+
+
+async def trust_anew(client: Any) -> bool:
+    """Read anew what proves the API server, after its certificate was not accepted.
+
+    Authorities are exchanged while hubs run:
+    https://kubernetes.io/docs/tasks/tls/manual-rotation-of-ca-certificates/
+
+    Args:
+        client: an ``ApiClient``; its connections are closed, new ones go by what was read.
+
+    Returns:
+        False if nothing has changed, or if nothing can be read.
+    """
+    if not hasattr(client.configuration, _SOURCE):
+        return False
+    task = _renewals.get(client)
+    loop = asyncio.get_running_loop()
+    if task is None or task.done() or task.get_loop() is not loop:
+        task = _renewals[client] = loop.create_task(_trust_anew(client))
+    return await asyncio.shield(task)
+
+
+async def _trust_anew(client: Any) -> bool:
+    configuration = client.configuration
+    loop = asyncio.get_running_loop()
+    try:
+        fresh = await loop.run_in_executor(None, load)
+    except kube_config.ConfigException:
+        return False
+    for name in _TLS:
+        if name != "ssl_ca_cert" or not hasattr(configuration, _OWN_AUTHORITY):
+            setattr(configuration, name, getattr(fresh, name))
+    trusted = await loop.run_in_executor(None, _content, configuration)
+    if trusted == getattr(client, _TRUSTED, None):
+        return False
+    setattr(client, _TRUSTED, trusted)
+    former, client.rest_client = client.rest_client, RESTClientObject(configuration)
+    without_lookups(client)
+    await former.close()
+    return True
+
+
+def _content(configuration: Configuration) -> tuple[bytes, ...]:
+    paths = [getattr(configuration, name) for name in _TLS]
+    return tuple(Path(path).read_bytes() if path else b"" for path in paths)
 
 
 def describe(api: Any = None) -> str:

@@ -389,11 +389,12 @@ class Informer:
 
     async def _reload_credentials(self) -> None:
         error = self.last_error
-        if not isinstance(error, ApiException) or error.status != 401:
-            return
         try:
-            await connection.reload(self._client().configuration)
-        except Exception as e:  # noqa: BLE001 - as if there were none; tried again with the next 401
+            if isinstance(error, ApiException) and error.status == 401:
+                await connection.reload(self._client().configuration)
+            elif isinstance(error, aiohttp.ClientSSLError):
+                await connection.trust_anew(self._client())
+        except Exception as e:  # noqa: BLE001 - as if there were none; tried at the next refusal
             if self._log:
                 self._log.warning("The credentials can't be read anew: %s", told(e))
 

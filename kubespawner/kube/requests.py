@@ -318,6 +318,8 @@ class Requests:
                 # Cut off by the deadline, an attempt says less than the one before it.
                 last = last if last is not None and deadline.expired else e
                 wait = 0.0
+                if isinstance(e, aiohttp.ClientSSLError) and await self._trust_anew(api):
+                    continue
             remaining = deadline.remaining()
             if remaining <= max(wait, _SHORTEST):
                 raise ApiUnavailable(
@@ -336,6 +338,14 @@ class Requests:
         except Exception as e:  # noqa: BLE001 - the 401 is what the caller has to know
             if self._log:
                 self._log.warning("The credentials can't be read anew: %s", told(e))
+            return False
+
+    async def _trust_anew(self, api: Any) -> bool:
+        try:
+            return await connection.trust_anew(api.api_client)
+        except Exception as e:  # noqa: BLE001 - what the caller has to know is the failed connection
+            if self._log:
+                self._log.warning("The API server's authority can't be read anew: %s", told(e))
             return False
 
     async def _once(
