@@ -24,6 +24,13 @@ from kubespawner.config.connection import ConnectionConfig
 from kubespawner.diagnosis import DEFAULT_PATIENCE
 from kubespawner.legacy import RENAMED
 from kubespawner.metrics import FIGURES
+from kubespawner.profiles.mistakes import (
+    _CHOICE_KEYS,
+    _NUMBER_KEYS,
+    _OPTION_KEYS,
+    _PROFILE_KEYS,
+    _UNLISTED_KEYS,
+)
 from kubespawner.proxy.marks import PROXY_ROUTE
 from kubespawner.proxy.settings import GatewayConfig, IngressConfig, ProxyConfig
 from kubespawner.slugs import escape_slug, safe_slug
@@ -220,6 +227,61 @@ def marks() -> str:
     )
 
 
+# ---- profiles --------------------------------------------------------------------------
+
+_PROFILE_PARTS = {
+    "profile": _PROFILE_KEYS,
+    "option": _OPTION_KEYS,
+    "choice": _CHOICE_KEYS,
+    "`unlisted_choice`": _UNLISTED_KEYS,
+    "`number`": _NUMBER_KEYS,
+}
+_KEY_MEANINGS = {
+    "display_name": "heading or label; HTML in profiles",
+    "description": "text below it; HTML in profiles",
+    "slug": "identifier in form and API; made from `display_name` if missing",
+    "default": "what is preselected, and used where nothing is chosen",
+    "kubespawner_override": "settings and their values",
+    "profile_options": "further choices: key to option",
+    "choices": "key to choice",
+    "unlisted_choice": "free text",
+    "number": "a number with limits",
+    "show_if": "the option counts only if another one has such a value",
+    "allowed_groups": "names of groups, of which the user must be in one",
+    "allowed": "a bool, or a callable that gets the spawner",
+    "enabled": "whether free text is offered",
+    "display_name_in_choices": "its entry in the list of choices",
+    "validation_regex": "what the whole text has to match",
+    "validation_message": "what is said if it does not",
+    "min": "least value",
+    "max": "greatest value",
+    "step": "distance of the values that are possible",
+    "unit": "shown behind the field",
+}
+
+
+def profile_keys() -> str:
+    """Return a table of the keys of profiles, and where each belongs.
+
+    Raises:
+        ExtensionError: a key is not explained here, or is none any more.
+    """
+    known = set().union(*_PROFILE_PARTS.values())
+    if known != set(_KEY_MEANINGS):
+        raise ExtensionError(f"explain the keys {sorted(known ^ set(_KEY_MEANINGS))} of profiles")
+    return table(
+        ("Key", "Of", "Meaning"),
+        (
+            (
+                f"`{key}`",
+                ", ".join(part for part, keys in _PROFILE_PARTS.items() if key in keys),
+                meaning,
+            )
+            for key, meaning in _KEY_MEANINGS.items()
+        ),
+    )
+
+
 # ---- running ---------------------------------------------------------------------------
 
 
@@ -251,7 +313,7 @@ def permissions_by_feature() -> str:
             for need in permissions.NEEDS
             if need.feature == key
         )
-        label = feature.label[0].upper() + feature.label[1:]
+        label = (feature.label[0].upper() + feature.label[1:]).replace("`", "")
         heads = ("Verb", "Resource", "What for", "Without it")
         parts.append(f"## {label}\n\n{table(heads, rows)}")
     return "\n\n".join(parts)
@@ -340,6 +402,7 @@ def pages() -> Iterator[tuple[str, str]]:
     yield "template-fields.md", template_fields()
     yield "slugs.md", slug_table()
     yield "marks.md", marks()
+    yield "profile-keys.md", profile_keys()
     yield "patience.md", patience()
     yield "permissions.md", permissions_by_feature()
     yield "metrics.md", metrics()
