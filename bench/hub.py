@@ -168,9 +168,9 @@ class Hub:
                 started = asyncio.ensure_future(self._spawners[name].start())
                 pages += [asyncio.ensure_future(read(name)) for _ in range(readers)]
                 await started
-            except Exception as error:  # noqa: BLE001 - reported, whatever it is
+                returned[name] = time.monotonic()
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - reported
                 failed[name] = f"{type(error).__name__}: {error}"
-            returned[name] = time.monotonic()
             # JupyterHub closes the page when the spawn is over.
             for page in pages:
                 page.cancel()
@@ -188,14 +188,18 @@ class Hub:
     async def stop(self, users: list[str]) -> Answer:
         """Stop all servers at once."""
         returned: dict[str, float] = {}
+        failed: dict[str, str] = {}
 
         async def run(name: str) -> None:
-            await self._spawners[name].stop()
-            returned[name] = time.monotonic()
+            try:
+                await self._spawners[name].stop()
+                returned[name] = time.monotonic()
+            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - reported
+                failed[name] = f"{type(error).__name__}: {error}"
 
         with Measured(self._turns) as measured:
             await asyncio.gather(*(run(name) for name in users))
-        return {**measured.figures, "returned": returned}
+        return {**measured.figures, "returned": returned, "failed": failed}
 
 
 def make_spawner(spawner_class: Any, name: str, config: Any) -> Any:

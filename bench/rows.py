@@ -106,6 +106,7 @@ ROWS: tuple[Row, ...] = (
             Row(scenario, "hub CPU per spawn", f"{kind}.start.cpu", "ms", Target(ratio=3)),
             Row(scenario, "API requests per spawn", f"{kind}.start.requests", ""),
             Row(scenario, "longest stall", f"{kind}.start.stall", "ms"),
+            Row(scenario, "starts that failed", f"{kind}.start.failed", "", Target(most=0)),
         )
     ),
     Row("stops at once", "gone to stop() returned, p50", "plain.stop.p50", "ms", Target(None, 50)),
