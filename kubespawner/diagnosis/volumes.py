@@ -43,7 +43,7 @@ def claim_problem(claims: Claims, events: Events, message: str | None) -> Diagno
     for claim in claims:
         name, phase = _name(claim), (claim.get("status") or {}).get("phase")
         if phase == "Lost":
-            return _lost(name, f"claim {name!r} is in phase Lost: its volume no longer exists")
+            return _lost(name, "its volume no longer exists (phase Lost)")
     text = message or ""
     found = _CLAIM_LOST.search(text)
     if found or _SOME_LOST.search(text):

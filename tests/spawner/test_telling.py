@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from kubespawner.errors import SpawnError
+from kubespawner.localcluster.faults import Fault
 
 from ._cases import shows
 from ._stage import staged
@@ -35,7 +36,7 @@ async def stage(_stage):
     await _stage.clear()
 
 
-async def add_event(stage, pod, uid, reason, message, **about):
+async def add_event(stage, pod, name, reason, message, **about):
     meta = pod["metadata"]
     reference = {
         "kind": "Pod",
@@ -44,7 +45,7 @@ async def add_event(stage, pod, uid, reason, message, **about):
         "uid": meta["uid"],
     }
     body = {
-        "metadata": {"name": uid, "namespace": meta["namespace"]},
+        "metadata": {"name": name, "namespace": meta["namespace"]},
         "involvedObject": {**reference, **about},
         "reason": reason,
         "message": message,
@@ -370,3 +371,70 @@ async def test_the_notice_is_escaped_on_the_page(stage):
     spawner.load_state({"last_exit": {"reason": "X", "message": "<script>", "uid": "1"}})
     page = await spawner.get_options_form()
     assert "&lt;script&gt;" in page and "About your last server: <script>" not in page
+
+
+# ---- claims ------------------------------------------------------------------------------
+
+UNBOUND = {
+    **UNSCHEDULABLE,
+    "message": "0/1 nodes are available: 1 pod has unbound immediate PersistentVolumeClaims.",
+}
+MOUNTING = {"volumes": [{"name": "it", "persistentVolumeClaim": {"claimName": "theirs"}}]}
+
+
+async def make_claim(stage, **status):
+    spec = {"accessModes": ["ReadWriteOnce"], "storageClassName": "slow"}
+    spec["resources"] = {"requests": {"storage": "1Gi"}}
+    path = "/api/v1/namespaces/default/persistentvolumeclaims"
+    await stage.request("POST", path, {"metadata": {"name": "theirs"}, "spec": spec})
+    headers = {"Content-Type": "application/merge-patch+json"}
+    await stage.request("PATCH", f"{path}/theirs/status", {"status": status}, **headers)
+
+
+async def test_a_claim_that_the_pod_waits_for_is_looked_at(stage):
+    await make_claim(stage, phase="Pending")
+    spawner = stage.spawner(**MOUNTING, spawn_patience={"ClaimPending": 0})
+    async with stage.starting(spawner) as future:
+        await stage.set_status((await stage.pods())[0], conditions=[UNBOUND])
+        with pytest.raises(SpawnError) as error:
+            await asyncio.wait_for(future, 20)
+    assert error.value.reason == "ClaimPending"
+    assert "claim 'theirs' (storage class 'slow') is Pending" in str(error.value)
+
+
+async def test_a_lost_claim_ends_the_start(stage):
+    await make_claim(stage, phase="Lost")
+    spawner = stage.spawner(**MOUNTING)
+    async with stage.starting(spawner) as future:
+        await stage.set_status((await stage.pods())[0], conditions=[UNBOUND])
+        with pytest.raises(SpawnError) as error:
+            await asyncio.wait_for(future, 20)
+    assert error.value.reason == "ClaimLost"
+    assert "claim 'theirs': its volume no longer exists (phase Lost)" in str(error.value)
+
+
+async def test_claims_that_the_role_does_not_show_change_nothing(stage):
+    await make_claim(stage, phase="Lost")
+    fault = Fault(verb="get", resource="persistentvolumeclaims", status=403, reason="Forbidden")
+    stage.server.faults.add(fault)
+    try:
+        spawner = stage.spawner(**MOUNTING, spawn_patience={"ClaimPending": 0})
+        async with stage.starting(spawner) as future:
+            await stage.set_status((await stage.pods())[0], conditions=[UNBOUND])
+            with pytest.raises(SpawnError) as error:
+                await asyncio.wait_for(future, 20)
+        assert error.value.reason == "ClaimPending" and fault.hits == 1
+    finally:
+        stage.server.faults.remove(fault)
+
+
+async def test_events_of_a_mounted_claim_are_told(stage):
+    await make_claim(stage, phase="Pending")
+    spawner = stage.spawner(**MOUNTING)
+    async with stage.starting(spawner):
+        (pod,) = await stage.pods()
+        await stage.set_status(pod, conditions=[UNBOUND])
+        about = {"kind": "PersistentVolumeClaim", "name": "theirs", "uid": "x"}
+        text = 'volume "x" already bound to a different claim.'
+        await add_event(stage, pod, "claims-event", "FailedBinding", text, **about)
+        await eventually(lambda: "belongs to another claim" in spawner._feed.entries[-1]["message"])
