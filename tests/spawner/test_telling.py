@@ -36,7 +36,7 @@ async def stage(_stage):
     await _stage.clear()
 
 
-async def add_event(stage, pod, name, reason, message, **about):
+async def add_event(stage, pod, own_name, reason, message, **about):
     meta = pod["metadata"]
     reference = {
         "kind": "Pod",
@@ -45,7 +45,7 @@ async def add_event(stage, pod, name, reason, message, **about):
         "uid": meta["uid"],
     }
     body = {
-        "metadata": {"name": name, "namespace": meta["namespace"]},
+        "metadata": {"name": own_name, "namespace": meta["namespace"]},
         "involvedObject": {**reference, **about},
         "reason": reason,
         "message": message,
