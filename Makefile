@@ -66,7 +66,8 @@ cluster-down: $(STAMP)
 	$(BIN)/python -m realcluster down
 
 test-cluster: $(STAMP)
-	KUBESPAWNER_TEST_CLUSTER=current $(BIN)/pytest tests/contract tests/cluster
+	KUBESPAWNER_TEST_CLUSTER=current $(BIN)/pytest -n 2 -m "not outage" tests/contract tests/cluster
+	KUBESPAWNER_TEST_CLUSTER=current $(BIN)/pytest -m outage tests/cluster
 
 clean:
 	rm -rf $(VENV) .demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

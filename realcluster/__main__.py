@@ -70,11 +70,12 @@ def down(cluster: Cluster) -> None:
 
 @main.command()
 @click.argument("parts", nargs=-1, required=True)
+@click.option("--kill", is_flag=True, help="End them as a crash would (SIGKILL).")
 @click.pass_obj
-def stop(cluster: Cluster, parts: tuple[str, ...]) -> None:
+def stop(cluster: Cluster, parts: tuple[str, ...], kill: bool) -> None:
     """Stop single parts, such as kube-apiserver; `up` starts them again."""
     try:
-        cluster.stop(list(parts))
+        cluster.stop(list(parts), grace=0 if kill else 10)
     except StepFailed as error:
         _report(cluster, error)
 

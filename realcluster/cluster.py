@@ -148,8 +148,10 @@ class Cluster:
     def _import(self, wanted: list[images.Image]) -> None:
         images.ensure_imported(wanted, self.layout, self.progress)
 
-    def stop(self, names: list[str]) -> None:
+    def stop(self, names: list[str], *, grace: float = 10) -> None:
         """Stop single parts, for tests of outages; the next ``up`` starts them again.
+
+        With a grace of 0 they are killed at once.
 
         Raises :class:`StepFailed` for a name that no part has.
         """
@@ -157,7 +159,8 @@ class Cluster:
         for name in names:
             if name not in known:
                 raise StepFailed(f"no part is called {name}; there are {', '.join(known)}")
-            self.processes.stop(name)
+        for name in names:
+            self.processes.stop(name, grace=grace)
 
     def down(self) -> None:
         """Stop everything and leave no process, mount, interface, firewall rule or cgroup behind.

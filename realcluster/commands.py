@@ -304,8 +304,14 @@ def proxy(layout: Layout, binaries: Binaries) -> Part:
     )
 
 
+def _python() -> str:
+    """This environment's interpreter under one name, however it was called (python, python3)."""
+    plain = Path(sys.prefix, "bin", "python")
+    return str(plain) if plain.exists() else sys.executable
+
+
 def _module(name: str, layout: Layout) -> tuple[str, ...]:
-    return (sys.executable, "-m", f"realcluster.{name}", str(layout.cache))
+    return (_python(), "-m", f"realcluster.{name}", str(layout.cache))
 
 
 def dns(layout: Layout, binaries: Binaries) -> Part:

@@ -65,9 +65,13 @@ def connects(family: socket.AddressFamily, address: Any) -> bool:
 
 
 def kill(pids: Iterable[int], *, grace: float = 10) -> None:
-    """End processes: SIGTERM, and SIGKILL for those still there after ``grace`` seconds."""
+    """End processes: SIGTERM, and SIGKILL for those still there after ``grace`` seconds.
+
+    With a grace of 0, SIGKILL at once.
+    """
     alive = {pid: start_time(pid) for pid in pids}
-    for sig, patience in ((signal.SIGTERM, grace), (signal.SIGKILL, 10.0)):
+    signals = [(signal.SIGTERM, grace), (signal.SIGKILL, 10.0)]
+    for sig, patience in signals if grace else signals[1:]:
         alive = {pid: began for pid, began in alive.items() if began and start_time(pid) == began}
         if not alive:
             return
@@ -136,11 +140,11 @@ class Processes:
         }
         self._record(part.name).write_text(json.dumps(record))
 
-    def stop(self, name: str) -> None:
-        """Stop a part and forget it; fine when it isn't running."""
+    def stop(self, name: str, *, grace: float = 10) -> None:
+        """Stop a part and forget it; fine when it isn't running. Without grace: as a crash would."""
         pid = self.pid(name)
         if pid is not None:
-            kill([pid])
+            kill([pid], grace=grace)
         self._record(name).unlink(missing_ok=True)
 
     def healthy(self, part: Part) -> bool:

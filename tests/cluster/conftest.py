@@ -10,13 +10,16 @@ import asyncio
 import inspect
 import os
 import secrets
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
 from kubernetes_asyncio.client import ApiException, Configuration
 
+import realcluster
 from kubespawner import KubeSpawner
 from kubespawner.clients import load_config, shared_client
 from kubespawner.localcluster.pytest_plugin import _make
@@ -39,6 +42,16 @@ NEVER_READY = {"readinessProbe": {"exec": {"command": ["false"]}, "periodSeconds
 
 if os.environ.get("KUBESPAWNER_TEST_CLUSTER") != "current":
     collect_ignore_glob = ["test_*.py"]
+
+
+def pytest_configure(config):
+    config.addinivalue_line(
+        "markers", "outage: stops parts of the cluster; runs last, and beside nothing else"
+    )
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: item.get_closest_marker("outage") is not None)
 
 
 def telling(*commands: str, then: str = "exec httpd -f -p 8888 -h /tmp") -> list[str]:
@@ -114,6 +127,35 @@ async def make_spawner(namespace):
         return _make(username, servername, **{**defaults, **settings})
 
     return make
+
+
+class Parts:
+    """The processes of the cluster that `make cluster` started on this machine."""
+
+    async def _run(self, *words: str) -> None:
+        process = await asyncio.create_subprocess_exec(
+            *[sys.executable, "-m", "realcluster", *words],
+            cwd=Path(realcluster.__file__).parents[1],
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        printed, _ = await process.communicate()
+        assert process.returncode == 0, printed.decode()
+
+    async def kill(self, *names: str) -> None:
+        await self._run("stop", "--kill", *names)
+
+    async def start(self) -> None:
+        """Start again whatever does not run, and wait until it is ready."""
+        await self._run("up", "--own", "--without-singleuser")
+
+
+@pytest.fixture
+async def parts():
+    on_this_machine()
+    found = Parts()
+    yield found
+    await found.start()
 
 
 @pytest.fixture
