@@ -115,7 +115,7 @@ class Ending(Waiting, Addresses):
     async def _ended(self, pod: Mapping[str, Any] | None, status: ServerStatus) -> int:
         uid = uid_of(pod) if pod is not None else self._pod_uid
         if uid and uid not in (self._stopped_uid, self._last_exit.get("uid")):
-            self._note_exit(uid, status if pod is not None else await self._why_gone(uid))
+            self._note_exit(uid, await self._why_ended(uid, pod, status))
         if pod is not None and self.delete_stopped_pods and not is_terminating(pod):
             try:
                 await self._place().delete(
@@ -127,8 +127,16 @@ class Ending(Waiting, Addresses):
                 self.log.warning("Could not delete the ended pod %s: %s", self._pod_key, e)
         return 1 if status.exit_code is None else status.exit_code
 
+    async def _why_ended(
+        self, uid: str, pod: Mapping[str, Any] | None, status: ServerStatus
+    ) -> ServerStatus:
+        """Return why a server ended; where its pod was deleted, as the pod's events tell."""
+        if pod is not None and status.reason != "PodDeleted":
+            return status
+        found = await self._why_gone(uid)
+        return status if pod is not None and found.reason == "PodDeleted" else found
+
     async def _why_gone(self, uid: str) -> ServerStatus:
-        """Return why a pod that no longer exists ended, from its events if there are any left."""
         events: list[dict[str, Any]] = []
         if self.events_enabled:
             try:

@@ -336,6 +336,22 @@ async def test_why_a_pod_is_gone_is_found_in_its_events(stage, reason, message, 
         await stage.request("DELETE", path)
 
 
+async def test_a_pod_that_goes_with_its_node_is_told_before_it_is_gone(stage):
+    spawner, pod = await started(stage)
+    # Nobody confirms its end: its node does not answer.
+    name = pod["metadata"]["name"]
+    path = f"/api/v1/namespaces/default/pods/{name}"
+    merge = {"Content-Type": "application/merge-patch+json"}
+    held = {"metadata": {"finalizers": ["example.com/held"]}}
+    await stage.request("PATCH", path, held, **merge)
+    await add_event(stage, pod, "lost", "TaintManagerEviction", "Marking for deletion Pod a/b")
+    await stage.request("DELETE", path, {"gracePeriodSeconds": 30})
+    assert await ended(spawner) == [1]
+    assert spawner.exit_reason == "NodeLost"
+    assert len(await stage.pods()) == 1
+    await stage.request("PATCH", path, {"metadata": {"finalizers": None}}, **merge)
+
+
 async def test_a_restart_that_the_hub_would_not_notice_is_logged_and_told(stage, caplog):
     spawner, pod = await started(stage, mem_limit="1G")
     container = {"name": "notebook", "image": "x", "imageID": "", "ready": True, "restartCount": 1}
