@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from types import SimpleNamespace
 
 import pytest
 from kubernetes_asyncio.client import ApiException, ApiextensionsV1Api, CoreV1Api, CustomObjectsApi
@@ -527,3 +528,17 @@ async def test_the_documented_role_is_enough(cluster, make_proxy, controller):
         ("create", "referencegrants"),
         ("delete", "referencegrants"),
     }
+
+
+async def test_the_hubs_check_of_routes_converges(cluster, make_proxy):
+    proxy = make_proxy()
+    hub = SimpleNamespace(routespec="/", host="http://10.0.0.1:8081")
+    proxy.hub = hub
+    proxy.app = SimpleNamespace(hub=hub, subdomain_host="")
+    proxy.extra_routes = {"/extra/": "http://extra.default.svc:80"}
+    await proxy.add_route("/user/gone/", POD, {"user": "gone", "server_name": ""})
+    await proxy.check_routes({}, {})
+    assert set(await proxy.get_all_routes()) == {"/", "/extra/"}
+    cluster.asked()
+    await proxy.check_routes({}, {})
+    assert cluster.asked() == []
