@@ -380,7 +380,10 @@ def first_sentence(text: str) -> str:
     """Return the first sentence of a docstring or help text, on one line."""
     paragraph = " ".join(inspect.cleandoc(text).split("\n\n")[0].split()).removesuffix("::")
     before, stop, _ = paragraph.partition(". ")
-    return (before + "." if stop else paragraph).replace("``", "`").replace("|", "\\|")
+    sentence = before + "." if stop else paragraph
+    # Roles of reStructuredText: the name is enough.
+    sentence = re.sub(r":\w+:`[~.]*([^`]+)`", r"`\1`", sentence)
+    return sentence.replace("``", "`").replace("|", "\\|")
 
 
 def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
