@@ -38,9 +38,3 @@ async def test_restricted_server_runs_with_no_rights(make_spawner, told_by):
     assert status["NoNewPrivs"] == "1"
     # 2: a filter is in force.
     assert status["Seccomp"] in ("2", "0")
-
-
-async def test_restricted_server_of_an_image_that_runs_as_root_does_not_start(make_spawner):
-    spawner = make_spawner(pod_security="restricted", start_timeout=60)
-    with pytest.raises(Exception, match="root"):
-        await spawner.start()
