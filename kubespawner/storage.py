@@ -174,6 +174,11 @@ class Storage(Companions):
                 others have been tried all the same.
         """
         self._select_claim()
+        if self.delete_pvc and self.storage_pvc_ensure:
+            try:
+                await self._find_legacy_claim()
+            except (ApiException, ApiUnavailable) as e:
+                raise as_spawn_error(e, self, None) from e
         claims = self._claims_to_delete()
         if not self.delete_pvc:
             names = ", ".join(f"{namespace}/{name}" for namespace, name in claims)

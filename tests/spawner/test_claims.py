@@ -349,6 +349,15 @@ async def test_what_is_kept_is_told_with_the_reason(
     assert why in told
 
 
+@pytest.mark.parametrize("handle", [True, False])
+async def test_claim_of_an_earlier_version_is_deleted_with_its_user(make_spawner, api, handle):
+    legacy = claim_of("claim-has-2dhyphen", "has-hyphen")
+    await api.create_namespaced_persistent_volume_claim("default", legacy)
+    # Never started by this version, so that nothing is remembered.
+    await make_spawner("has-hyphen", handle_legacy_names=handle, **STORAGE).delete_forever()
+    assert bool(await claims(api)) is not handle
+
+
 async def test_claim_of_another_hub_is_kept(make_spawner, api, caplog):
     other = make_spawner(component_label="other-hub", **STORAGE)
     await other.start()

@@ -271,6 +271,18 @@ async def test_namespaces_that_servers_remember_are_looked_into(stage, db):
     assert await looked(stage, db) == OF_ALICE
 
 
+async def test_every_namespace_is_looked_into_with_namespaces_of_users(stage, db):
+    settings = {"enable_user_namespaces": True}
+    state = await serve(stage, **settings)
+    await serve(stage, "bob", **settings)
+    enter(db, "alice", active=True, state=state)
+    report = await lookout(stage, db, **settings).look()
+    assert {(left.kind, left.namespace, left.name) for left in report.leftovers} == {
+        ("pods", "user-bob", "jupyter-bob"),
+        ("claims", "user-bob", "claim-bob"),
+    }
+
+
 @shows("leftovers_interval")
 async def test_leftovers_interval_looks_again_and_again(stage, db):
     assert not Sweeper.running
