@@ -54,6 +54,16 @@ def test_links_within_the_repository_exist(path):
     assert broken == []
 
 
+@pytest.mark.parametrize("path", documents(), ids=lambda p: str(p.relative_to(ROOT)))
+def test_tests_that_are_named_exist(path):
+    missing = []
+    for name, test in re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?", path.read_text()):
+        source = ROOT / name
+        if not source.exists() or (test and f"def {test}(" not in source.read_text()):
+            missing.append(f"{name}::{test}")
+    assert missing == []
+
+
 def test_readme_and_contributing_are_among_them():
     assert {"README.md", "CONTRIBUTING.md", "docs/index.md"} <= {
         str(p.relative_to(ROOT)) for p in documents()
