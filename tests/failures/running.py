@@ -21,6 +21,13 @@ from .world import STAGE, World, empty_registry, namespaced
 
 # More than any case needs to be read; a loaded machine may need it.
 _READ_WITHIN = 150
+# What is waited for by default, since it may heal: restarts (with ever longer pauses), objects
+# that may be on their way, a part of the cluster that may come back.
+_QUICK: dict[str, Any] = {
+    "crash_loop_restarts": 1,
+    "spawn_patience": {"CreateContainerConfigError": 2, "ClaimMissing": 2},
+    "k8s_api_request_retry_timeout": 6,
+}
 
 
 @dataclass
@@ -71,8 +78,7 @@ async def provoke(case: Case, world: World, *, to_the_end: bool) -> Outcome:
     Args:
         to_the_end: wait until a start ends that only tells its reason, and goes on.
     """
-    # Between restarts the kubelet pauses ever longer.
-    patience = {} if to_the_end else {"crash_loop_restarts": 1}
+    patience = {} if to_the_end else _QUICK
     spawner = world.spawner(**world.settings(**case.settings(world), **patience))
     outcome, begin = Outcome(), time.monotonic()
 
