@@ -29,8 +29,6 @@ exclude_patterns = ["_build", "_generated", "examples", "images"]
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", ".*")]
 
-suppress_warnings = ["toc.empty_glob"]
-
 myst_enable_extensions = ["attrs_inline", "colon_fence", "deflist", "fieldlist"]
 myst_heading_anchors = 3
 default_role = "code"
