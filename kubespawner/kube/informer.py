@@ -21,7 +21,7 @@ from kubernetes_asyncio.client import ApiException
 
 from . import connection
 from .backoff import Backoff
-from .collection import Collection, Gone, Interrupted
+from .collection import Collection, Gone, Interrupted, Watch
 from .requests import ApiUnavailable, Deadline, retry_after, told
 from .store import Entry, Item, Listener, Store, as_int
 from .summary import Header, PodSummary, event_decoder, header_decoder, status_decoder
@@ -34,6 +34,8 @@ WATCH_SECONDS = 300
 # Bookmarks come about once a minute; after this long without a byte the connection is taken for
 # dead: https://kubernetes.io/docs/reference/using-api/api-concepts/#watch-bookmarks
 SILENCE_SECONDS = 150.0
+# What was just created comes with the next bytes; a watch that does not bring it is dead already.
+OVERDUE_SECONDS = 5.0
 LIST_TIMEOUT = 60.0
 # The longest pause that a Retry-After is believed for.
 _MOST_PATIENCE = 120.0
@@ -97,6 +99,8 @@ class Informer:
         self.list_count = 0
         self.watch_count = 0
         self._task: asyncio.Task[None] | None = None
+        # The watch under way.
+        self._open: Watch | None = None
         self._begin_anew()
 
     def _begin_anew(self) -> None:
@@ -267,6 +271,15 @@ class Informer:
         A poll that runs ahead of the watch would otherwise take a new pod for a vanished one.
         """
         self._store.note_created(item, self.resource_version)
+        version = (item.get("metadata") or {}).get("resourceVersion") or ""
+        loop = asyncio.get_running_loop()
+        loop.call_later(OVERDUE_SECONDS, self._end_if_behind, version, self._open)
+
+    def _end_if_behind(self, version: str, watch: Watch | None) -> None:
+        if watch and watch is self._open and as_int(self.resource_version) < as_int(version):
+            if self._log:
+                self._log.info("The watch of %s is behind; it is opened anew", self.name)
+            watch.close()
 
     # ---- waiting -----------------------------------------------------------------------
 
@@ -438,6 +451,7 @@ class Informer:
         seconds = int(self._watch_seconds * random.uniform(1.0, 1.5))
         self.watch_count += 1
         watch = await self._collection.watch(self.resource_version, seconds, self._silence_seconds)
+        self._open = watch
         try:
             self._note_success()
             self._refusal = None
@@ -448,6 +462,7 @@ class Informer:
                     # Only now: who is refused in the first line must not ask again in haste.
                     backoff.reset()
         finally:
+            self._open = None
             watch.close()
 
     def _apply(self, line: bytes) -> None:

@@ -9,6 +9,7 @@ import pytest
 from kubespawner import KubeSpawner, watching
 from kubespawner.errors import SpawnError
 
+from .conftest import until
 from .matrix import CASES, COLUMNS, ROWS, applies, run_case
 
 CELLS = [
@@ -82,3 +83,13 @@ async def test_forbidden_watches_never_stop_a_running_server(field, verb, monkey
     for _ in range(3):
         assert await asyncio.wait_for(spawner.poll(), 5) is None
     assert len(field.pods_of(spawner)) == 1
+
+
+async def test_a_watch_that_fell_silent_before_a_spawn_does_not_hold_it_up(field):
+    """As after a quiet night, in which a firewall forgot the connection."""
+    first = field.spawner("bob")
+    await first.start()
+    await until(lambda: field.faults.freeze_watches("pods"))
+    spawner = field.spawner(start_timeout=30)
+    await spawner.start()
+    assert [pod["metadata"]["uid"] for pod in field.pods_of(spawner)] == [spawner.pod_id]
