@@ -36,6 +36,7 @@ from kubernetes_asyncio.client import ApiException
 from .diagnosis import is_ready
 from .failures import explained
 from .hubservers import Servers
+from .kube.backoff import breathe
 from .kube.collection import Collection, Gone
 from .kube.requests import ApiUnavailable, Requests, told
 from .manifests import HUB, SERVERNAME, USERNAME
@@ -51,6 +52,8 @@ KINDS = {
 }
 _PLURALS = {"claims": "persistentvolumeclaims"}
 _LIST_TIMEOUT = 60.0
+# Objects looked at before the event loop gets its turn.
+_SLICE = 500
 _NO_ANSWER = (
     aiohttp.ClientError,
     OSError,
@@ -151,17 +154,21 @@ def find(
     Args:
         seen: kind (of :data:`KINDS`) to its objects as API JSON; read before ``servers``.
     """
+    return [left for left in _each(seen, servers, rules, now) if left is not None]
+
+
+def _each(
+    seen: Mapping[str, list[dict[str, Any]]], servers: Servers, rules: Rules, now: datetime
+) -> Iterator[Leftover | None]:
+    """Yield for each object what is to be said of it, or None."""
     pods = seen.get("pods", [])
     uids = {uid_of(pod) for pod in pods}
     mounted = {claim for pod in pods if not is_terminating(pod) for claim in _mounted(pod)}
-    found = []
     for kind, items in seen.items():
         for item in items:
             mark = annotations_of(item).get(HUB)
             if not _is_of(rules.hub, kind, item, mark) or is_terminating(item):
-                continue
-            created = _created(item)
-            if (now - created).total_seconds() < rules.grace:
+                yield None
                 continue
             if kind == "pods":
                 why = _pod_unknown(item, servers, rules)
@@ -169,9 +176,10 @@ def find(
                 why = "" if _key(item) in mounted else _claim_unknown(item, servers)
             else:
                 why = _companion_unknown(item, servers, uids)
-            if why:
-                found.append(_leftover(kind, item, created, why, mark, servers))
-    return found
+            created = _created(item)
+            young = (now - created).total_seconds() < rules.grace
+            left = why and not young
+            yield _leftover(kind, item, created, why, mark, servers) if left else None
 
 
 def _leftover(
@@ -341,7 +349,14 @@ class Lookout:
         return [*sorted(self._namespaces | servers.namespaces())]
 
     async def _find(self) -> list[Leftover]:
-        return find(self._seen, await self._known(), self._rules, self._clock())
+        servers, found = await self._known(), []
+        each = _each(self._seen, servers, self._rules, self._clock())
+        for number, left in enumerate(each):
+            if left is not None:
+                found.append(left)
+            if number % _SLICE == 0:
+                await breathe()
+        return found
 
     async def _list(self, kind: str, namespace: str | None) -> list[dict[str, Any]]:
         plural = _PLURALS.get(kind, kind)
