@@ -23,6 +23,15 @@ from .conftest import until
 ACCOUNT = "hub"
 
 
+class Missed(Exception):
+    """The hub did not do what it does with its whole Role."""
+
+
+def expect(condition: Any, what: str) -> None:
+    if not condition:
+        raise Missed(what)
+
+
 def same_rule(one: Need, other: Need) -> bool:
     """Whether the two entries are allowed by one and the same rule of a Role."""
     return (one.group, one.resource, one.verb, FEATURES[one.feature].routes) == (
