@@ -9,6 +9,7 @@ c.KubeSpawner.volume_mounts = {}
 # Whatever answers; what runs behind the hub's proxy is of no interest here.
 c.KubeSpawner.cmd = ["python3", "-m", "http.server", "--bind", "0.0.0.0", "8888"]
 c.KubeSpawner.args = []
+c.KubeSpawner.poll_interval = 1
 
 IMAGES = {
     "display_name": "Image",

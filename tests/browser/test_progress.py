@@ -119,3 +119,21 @@ def test_a_server_that_fails_at_once_leads_back_to_the_form(visit, pulls_take):
     check_accessible(page)
     submit(page, "Data science")
     arrive(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_why_the_last_server_ended_is_said_on_the_next_visit(visit, hubs, scheme):
+    page = visit("pull", color_scheme=scheme)
+    submit(page, "Data science")
+    user = arrive(page)
+    hubs.run(hubs.cluster.api.delete_namespaced_pod(f"jupyter-{user}", "default"))
+    notice = page.get_by_role("status").filter(has_text="About your last server")
+    # Until the hub has found out, the page leads to the server that it believes in.
+    while not page.get_by_role("button", name="Start").is_visible():
+        page.goto("/hub/spawn")
+    expect(notice).to_be_visible()
+    check_accessible(page)
+    notice.get_by_role("button", name="Close").click()
+    expect(notice).to_have_count(0)
+    submit(page, "Data science")
+    arrive(page)

@@ -227,6 +227,13 @@ async def test_long_lists_can_be_searched(count, search):
     assert not any("name" in field for field in fields)
 
 
+@pytest.mark.parametrize(("options", "said"), [(48, False), (50, True)])
+async def test_more_fields_than_the_hub_reads_need_script(options, said):
+    free = {"choices": {"a": {}}, "unlisted_choice": {"enabled": True}}
+    profile = {"slug": "p", "profile_options": {f"o{n}": free for n in range(options)}}
+    assert ("this page needs JavaScript" in (await page_of([profile])).html) == said
+
+
 # ---- templates of deployments ------------------------------------------------------------
 
 
