@@ -236,13 +236,3 @@ def register(registry: CollectorRegistry = REGISTRY) -> None:
     if registry not in _registered:
         registry.register(KubeSpawnerCollector())
         _registered.add(registry)
-
-
-def table() -> str:
-    """Return the metrics as a Markdown table: name as shown on the page, type, labels, meaning."""
-    lines = ["| name | type | labels | meaning |", "| --- | --- | --- | --- |"]
-    for figure in FIGURES:
-        name = f"{figure.name}_total" if figure.kind == "counter" else figure.name
-        labels = ", ".join(f"`{label}`" for label in figure.labels) or "–"
-        lines.append(f"| `{name}` | {figure.kind} | {labels} | {figure.help} |")
-    return "\n".join(lines) + "\n"

@@ -22,8 +22,8 @@ class LeftoversConfig(HasTraits):
         deleted if `leftovers_delete` says so. Needs the permission to list claims, secrets and
         services; kinds that may not be listed are left out, pods must be.
 
-        Two hubs in one namespace need a `component_label` each. `python -m kubespawner.cli
-        leftovers` looks once.
+        Two hubs in one namespace, and hubs outside of the cluster, need a `component_label`
+        each. `python -m kubespawner.cli leftovers` looks once.
         """,
     )
     leftovers_delete = List(

@@ -134,12 +134,12 @@ async def test_leftovers_show_only_where_they_are_looked_for(stage):
         Sweeper.running.clear()
 
 
-def test_the_table_has_every_metric():
-    lines = metrics.table().splitlines()
-    assert len(lines) == 2 + len(metrics.FIGURES)
+def test_every_metric_says_what_it_is():
+    names = [figure.name for figure in metrics.FIGURES]
+    assert len(set(names)) == len(names)
     for figure in metrics.FIGURES:
         assert figure.name.startswith("kubespawner_")
-        assert any(line.startswith(f"| `{figure.name}") for line in lines)
+        assert figure.kind in ("counter", "gauge", "histogram")
         assert figure.help.endswith(".")
 
 
