@@ -50,6 +50,10 @@ html_title = f"KubeSpawner {version}"
 html_static_path = ["_static"]
 html_css_files = ["kubespawner.css"]
 html_show_sourcelink = False
+# Pages without others beside them need no list of those.
+html_sidebars = {
+    page: [] for page in ("index", "getting-started", "installing", "upgrading", "changelog")
+}
 html_theme_options = {
     "logo": {"text": "KubeSpawner"},
     "navbar_align": "left",
