@@ -15,7 +15,7 @@ from ..kube.informer import Health
 from ..kube.requests import Deadline
 from ..ownership import uid_of
 from ..routes import make_http_route
-from ..utils import generate_hashed_slug
+from ..slugs import safe_slug
 from .base import RouteProxy
 from .gatewayapi import GROUP, GatewayApi, is_answered, refusals
 from .marks import COMPONENT, ROUTESPEC
@@ -139,7 +139,8 @@ class KubeGatewayProxy(GatewayConfig, RouteProxy, Proxy):
         }
 
     def _grant_name(self, service: str) -> str:
-        return generate_hashed_slug(f"{self.namespace}-to-{service}")
+        # Two hubs of one namespace have a grant each, so that neither takes away the other's.
+        return safe_slug(f"{self.namespace}-{self.component_label}-to-{service}", max_length=63)
 
     async def _clear(self, route: Item, deadline: Deadline) -> None:
         """Delete the grant of a Service that no route leads to any more."""

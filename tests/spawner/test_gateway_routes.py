@@ -423,6 +423,14 @@ async def test_a_service_of_another_namespace_gets_a_grant_while_a_route_leads_t
     assert "grant" in {kind for kind, _ in await objects(proxy)}
 
 
+async def test_two_hubs_have_a_grant_each(proxy, make_proxy):
+    theirs = make_proxy(component_label="Other_hub")
+    await proxy.add_route("/user/foo/", ELSEWHERE, USER)
+    await theirs.add_route("/user/bar/", ELSEWHERE, USER)
+    await proxy.delete_route("/user/foo/")
+    assert [kind for kind, _ in await objects(proxy)] == ["route", "grant"]
+
+
 async def test_a_grant_that_may_not_be_made_is_told(proxy, cluster):
     cluster.server.faults.deny(verb="create", resource="referencegrants")
     with pytest.raises(
