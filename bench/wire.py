@@ -39,6 +39,8 @@ class Wire:
         try:
             if not self._refusing:
                 await self._forward(reader, writer)
+        except asyncio.CancelledError:
+            return  # cut
         finally:
             self._tasks.discard(task)
             # At once, as when a machine on the way is lost.
