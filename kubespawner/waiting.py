@@ -32,7 +32,7 @@ from .pulls import PullBook
 from .telling import Telling
 
 # Failures whose reason only the container itself knows, and how much of its log is shown.
-_TOLD_BY_LOG = frozenset({"InitContainerFailed", "CrashLoopBackOff", "ServerExited"})
+_TOLD_BY_LOG = frozenset({"InitContainerFailed", "CrashLoopBackOff", "Restarting", "ServerExited"})
 _LOG_LINES = 10
 # What a claim can tell more of than the scheduler does.
 _ABOUT_CLAIMS = frozenset({"ClaimPending", "ClaimProvisioningFailed", "ClaimLost"})
@@ -182,6 +182,11 @@ class Waiting(Telling):
                 left = patience.left(diagnosis)
                 if left is not None and left <= 0:
                     raise self._hopeless(await self._with_log(pod, events, diagnosis))
+                if spawn.deadline.remaining() <= 0:
+                    spawn.diagnosis = await self._with_log(pod, events, diagnosis)
+                    raise TimeoutError(
+                        spawn.diagnosis.admin or diagnosis.user or "the pod is not ready"
+                    )
                 await self._next_change(changed, left, spawn, diagnosis)
         finally:
             unsubscribe()
@@ -253,9 +258,7 @@ class Waiting(Telling):
         self, changed: asyncio.Event, left: float | None, spawn: Spawn, diagnosis: Diagnosis
     ) -> None:
         """Wait for news, the end of a patience, or the next full minute of what is waited for."""
-        remaining = spawn.deadline.remaining()
-        if remaining <= 0:
-            raise TimeoutError(diagnosis.admin or diagnosis.user or "the pod is not ready")
+        remaining = max(spawn.deadline.remaining(), 0)
         seconds = spawn.seconds_in(diagnosis.phase, asyncio.get_running_loop().time())
         limits = [remaining, 60 - seconds % 60, *([] if left is None else [left])]
         try:

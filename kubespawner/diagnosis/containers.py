@@ -92,7 +92,7 @@ def init_problem(
     )
     if found or (ended and not ended.get("exitCode")):
         return found
-    return restarting(pod, container, f"{what} (step {name!r})", "Initializing")
+    return restarting(pod, container, log, f"{what} (step {name!r})", "Initializing")
 
 
 def notebook_problem(
@@ -161,12 +161,14 @@ def crash_loop(
 def restarting(
     pod: Mapping[str, Any],
     container: Mapping[str, Any],
+    log: str,
     what: str = "Your server",
     phase: str = "Starting",
 ) -> Diagnosis | None:
     """Return the diagnosis of a container that ended, and will be started again.
 
     Args:
+        log: the end of its log, if that is known.
         what: begins the sentence for the user.
     """
     last = terminated(container) or last_end(container)
@@ -175,16 +177,20 @@ def restarting(
     name, limit = container.get("name") or "", memory_limit(pod, container)
     oom = last.get("reason") == "OOMKilled"
     allowed = f"its limit of {limit}" if limit else "it may have"
-    return Diagnosis(
-        phase,
-        None,
+    user = (
         f"{what} used more memory than {allowed}; it is started again."
         if oom
         else f"{what} ended while starting (exit code {last.get('exitCode')}); "
-        "it is started again.",
+        f"it is started again.{_quoted(log)}"
+    )
+    lines = _last_lines(log)
+    return problem(
+        phase,
+        "Restarting",
+        user,
         f"container {name!r}, restart {container.get('restartCount') or 0}: "
-        f"{end_of(last, limit)[1]}",
-        container=name,
+        f"{end_of(last, limit)[1]}" + (f"; its log ends with: {lines}" if lines else ""),
+        name,
     )
 
 

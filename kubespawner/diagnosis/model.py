@@ -17,6 +17,8 @@ DEFAULT_PATIENCE: dict[str, float] = {
     "CreateContainerConfigError": 15,
     "CreateContainerError": 15,
     "RunContainerError": 15,
+    # The kubelet tries again; from `crash_loop_restarts` on it is CrashLoopBackOff.
+    "Restarting": -1,
     "CrashLoopBackOff": 0,
     "InitContainerFailed": 0,
     "ServerExited": 0,

@@ -104,7 +104,7 @@ def _of_containers(
         return problem("Starting", "NodeUnreachable", user, admin)
     if notebook and (notebook.get("state") or {}).get("running"):
         return Diagnosis("Running" if notebook.get("ready") else "Starting", container=name)
-    return restarting(pod, notebook) if notebook else None
+    return restarting(pod, notebook, logs.get(name, "")) if notebook else None
 
 
 def _nothing_ended(pod: Mapping[str, Any]) -> bool:

@@ -548,8 +548,8 @@ CASES = [
     ),
     Case(
         "init container fails again and again",
-        ("CrashLoopBackOff",),
-        "The preparation of your server fails each time .* “no such repository”",
+        ("Restarting", "CrashLoopBackOff"),
+        r"The preparation of your server .*\(exit code 128\)",
         "no such repository",
         lambda world: {
             "init_containers": [
@@ -563,8 +563,8 @@ CASES = [
     ),
     Case(
         "server crashes again and again",
-        ("CrashLoopBackOff",),
-        r"Your server fails each time it starts \(exit code 3\)\. Its last words: “bad option”\.",
+        ("Restarting", "CrashLoopBackOff"),
+        r"Your server .*\(exit code 3\)",
         "bad option",
         shell("echo bad option; exit 3"),
     ),

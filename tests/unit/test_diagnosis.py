@@ -141,7 +141,8 @@ def test_runtime_errors(reason, key):
 
 def test_crash_loop_counts_from_the_third_restart():
     found = diagnose(pod(crash_loop(2), phase="Running"))
-    assert found.reason is None and "started again" in found.user and "exit code 1" in found.user
+    assert (found.reason, found.patience) == ("Restarting", -1)
+    assert "started again" in found.user and "exit code 1" in found.user
     found = diagnose(pod(crash_loop(3), phase="Running"))
     assert found.reason == "CrashLoopBackOff" and found.patience == 0 and not found.waiting_helps
     assert "exit code 1" in found.user and "restarted 3 times" in found.admin
@@ -185,7 +186,7 @@ def test_init_container_that_failed_for_good():
 
 def test_init_container_that_will_be_tried_again_is_no_failure_yet():
     item = pod(waiting("PodInitializing"), init=[("git", ended(1))])
-    assert diagnose(item).reason is None
+    assert (diagnose(item).reason, diagnose(item).patience) == ("Restarting", -1)
 
 
 def test_init_container_with_termination_message():
@@ -502,7 +503,8 @@ def test_a_preparation_that_is_tried_again_is_told_and_one_that_is_done_is_not()
     failed = {**waiting("PodInitializing"), "restartCount": 1}
     failed["lastState"] = {"terminated": {"exitCode": 3, "reason": "Error"}}
     found = diagnose(pod(waiting("PodInitializing"), init=[("git", failed)]))
-    assert (found.phase, found.reason) == ("Initializing", None)
+    assert (found.phase, found.reason) == ("Initializing", "Restarting")
+    assert found.waiting_helps
     assert found.user == (
         "The preparation of your server (step 'git') ended while starting (exit code 3); "
         "it is started again."
