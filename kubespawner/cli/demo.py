@@ -39,7 +39,8 @@ def _free_port(preferred: int) -> int:
     type=click.Choice(["embedded", "current"]),
     default="embedded",
     show_default=True,
-    help="'current': the cluster of the current kubeconfig (KUBECONFIG).",
+    help="'current': the cluster of the current kubeconfig (KUBECONFIG). DEMO_HUB_ADDRESS, "
+    "DEMO_IMAGE and DEMO_NAMESPACE set what is otherwise found out.",
 )
 @click.option("--port", default=8000, show_default=True, help="Preferred port of the hub's page.")
 @click.option(
