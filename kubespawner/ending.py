@@ -61,6 +61,8 @@ class Ending(Waiting, Addresses):
 
     async def poll(self) -> int | None:
         """Return None while the server runs, starts, or can't be asked about; else its exit code."""
+        # A hub that starts polls all its servers at once.
+        await self._polls.mine()
         starting = self._start_future is not None and not self._start_future.done()
         if starting and not self._pod_uid:
             return None

@@ -17,6 +17,7 @@ from .config import SpawnerConfig
 from .kube.informer import Health, Informer
 from .kube.pod_events import PodEvents
 from .kube.requests import ApiUnavailable, Deadline, Requests
+from .kube.turns import Turns
 from .ownership import uid_of
 from .reflector import EventReflector, PodReflector, ResourceReflector
 
@@ -45,6 +46,7 @@ class Watching(SpawnerConfig):
     reflectors: ClassVar[dict[tuple[Any, ...], Any]] = {}
     _pod_events: ClassVar[dict[tuple[Any, ...], PodEvents]] = {}
     _requests_of_loop: ClassVar[dict[tuple[Any, ...], Requests]] = {}
+    _polls: ClassVar[Turns] = Turns()
 
     # ---- connection --------------------------------------------------------------------
 
