@@ -62,6 +62,14 @@ def test_every_earlier_name_is_in_the_table(site):
         assert f" {old} {new} {since} " in rows
 
 
+def test_names_that_deployments_use_exist():
+    page = (ROOT / "docs" / "reference" / "api.md").read_text()
+    section = page.split("## Names that deployments use")[1].split("## ")[0]
+    names = re.findall(r"`(_\w+)`", section)
+    assert len(names) > 10
+    assert [name for name in names if not callable(getattr(KubeSpawner, name, None))] == []
+
+
 def test_the_site_needs_no_network(site):
     remote = re.compile(r'<(?:script|img|link|iframe)[^>]+(?:src|href)="(?:https?:)?//[^"]+"')
     for page in site.rglob("*.html"):
