@@ -17,9 +17,7 @@ from kubespawner.slugs import is_valid_label
 from tests.support.schemas import serialised
 from tests.unit.test_connection import KUBECONFIG
 
-FEW = settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+FEW = settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 any_text = st.text(st.characters(exclude_categories=("Cs",)), max_size=40)
 # What templates, shells, HTML, JSON and Kubernetes make something of.
 HOSTILE = [
