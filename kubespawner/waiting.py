@@ -34,6 +34,8 @@ from .telling import Telling
 # Failures whose reason only the container itself knows, and how much of its log is shown.
 _TOLD_BY_LOG = frozenset({"InitContainerFailed", "CrashLoopBackOff", "Restarting", "ServerExited"})
 _LOG_LINES = 10
+# Seconds for that when the time is up: the hub itself gives up a second later.
+_LAST_LOOK = 0.5
 # What a claim can tell more of than the scheduler does.
 _ABOUT_CLAIMS = frozenset({"ClaimPending", "ClaimProvisioningFailed", "ClaimLost"})
 
@@ -183,7 +185,7 @@ class Waiting(Telling):
                 if left is not None and left <= 0:
                     raise self._hopeless(await self._with_log(pod, events, diagnosis))
                 if spawn.deadline.remaining() <= 0:
-                    spawn.diagnosis = await self._with_log(pod, events, diagnosis)
+                    spawn.diagnosis = await self._last_look(pod, events, diagnosis)
                     raise TimeoutError(
                         spawn.diagnosis.admin or diagnosis.user or "the pod is not ready"
                     )
@@ -253,6 +255,15 @@ class Waiting(Telling):
             crash_restarts=self.crash_loop_restarts,
             logs={diagnosis.container: text},
         )
+
+    async def _last_look(
+        self, pod: Mapping[str, Any], events: list[dict[str, Any]], diagnosis: Diagnosis
+    ) -> Diagnosis:
+        """Return the diagnosis with the container's last lines, if they are there in an instant."""
+        try:
+            return await within(self._with_log(pod, events, diagnosis), _LAST_LOOK)
+        except (TimeoutError, asyncio.TimeoutError):
+            return diagnosis
 
     async def _next_change(
         self, changed: asyncio.Event, left: float | None, spawn: Spawn, diagnosis: Diagnosis

@@ -454,3 +454,24 @@ async def test_events_of_a_mounted_claim_are_told(stage):
         text = 'volume "x" already bound to a different claim.'
         await add_event(stage, pod, "claims-event", "FailedBinding", text, **about)
         await eventually(lambda: "belongs to another claim" in spawner._feed.entries[-1]["message"])
+
+
+async def test_when_time_is_up_the_page_says_what_was_waited_for(stage):
+    spawner = stage.spawner(start_timeout=2)
+    async with stage.starting(spawner) as future:
+        await stage.set_status((await stage.pods())[0], conditions=[UNSCHEDULABLE])
+        with pytest.raises(TimeoutError) as error:
+            await asyncio.wait_for(future, 20)
+    assert error.value.reason == "Unschedulable" and error.value.waiting_helps
+    assert error.value.jupyterhub_message == (
+        "Your server did not start in time. Last: No machine has enough free CPU for your server "
+        "at the moment. Please try again."
+    )
+    assert "after 2 s (KubeSpawner.start_timeout)" in str(error.value)
+
+    quiet = stage.spawner("bob", start_timeout=1)
+    async with stage.starting(quiet) as future:
+        with pytest.raises(TimeoutError) as error:
+            await asyncio.wait_for(future, 20)
+    assert error.value.reason == "Timeout"
+    assert "Last: Waiting for a free machine." in error.value.jupyterhub_message
