@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import itertools
 import json
 import os
 import secrets
@@ -33,7 +32,6 @@ from .proxy import FaultProxy, WireFault, trusting
 _HOME = [{"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}}]
 # Cluster-wide, so that a user's own namespace is seen as well.
 _WATCHED = {"pods": "/api/v1/pods", "claims": "/api/v1/persistentvolumeclaims"}
-_numbers = itertools.count(1)
 
 
 class Ground:
@@ -56,7 +54,8 @@ class Ground:
         self.clock: Any = None
         self._tasks: list[asyncio.Task[None]] = []
         self._taken_up: set[str] = set()
-        self.user = f"user{next(_numbers)}"
+        # Of a length of its own, so that no name is the beginning of another case's.
+        self.user = f"user{secrets.token_hex(4)}"
 
     # ---- the API server, past the proxy ------------------------------------------------
 

@@ -187,7 +187,7 @@ class _Case:
     # ---- what is done ------------------------------------------------------------------
 
     async def run(self, *, lasting: bool) -> None:
-        more = {"k8s_api_request_retry_timeout": 1.0, "start_timeout": 6} if lasting else {}
+        more = {"k8s_api_request_retry_timeout": 1.0, "start_timeout": 4} if lasting else {}
         self.spawner = self._spawner(**more)
         await self._prepare()
         async with self._bystander():

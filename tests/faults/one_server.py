@@ -15,8 +15,9 @@ from types import SimpleNamespace
 from typing import Any
 from unittest.mock import MagicMock
 
-from kubespawner import KubeSpawner
 from traitlets.config import Config
+
+from kubespawner import KubeSpawner
 
 _LIMIT = 40
 
