@@ -10,7 +10,7 @@ import re
 import secrets
 import subprocess
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,17 +109,22 @@ class Deployed:
         return "\n".join(told)
 
 
-def _kustomization(folder: Path, overlay: str, namespace: str, patches: Sequence[str]) -> None:
-    """Write what an operator's own kustomization would be."""
+def write_kustomization(folder: Path, overlay: str, namespace: str, extra_config: str = "") -> bool:
+    """Write what an operator's own kustomization would be; return whether it has ClusterRoles."""
+    (folder / "50-ours.py").write_text(f"namespace = {namespace!r}\n{OURS}{extra_config}")
+    everywhere = overlay == "user-namespaces"
+    if everywhere:
+        # ClusterRoles have no namespace: two hubs need two names.
+        name = {"op": "replace", "path": "/metadata/name", "value": f"{namespace}-hub"}
+        (folder / "rename.yaml").write_text(json.dumps([name]))
     image, _, tag = HUB_IMAGE.rpartition(":")
     targets = [
         {
             "target": {"group": "rbac.authorization.k8s.io", "version": "v1", "kind": kind}
             | {"name": "jupyterhub-hub"},
-            "path": path,
+            "path": "rename.yaml",
         }
         for kind in ("ClusterRole", "ClusterRoleBinding")
-        for path in patches
     ]
     content = {
         "namespace": namespace,
@@ -128,9 +133,10 @@ def _kustomization(folder: Path, overlay: str, namespace: str, patches: Sequence
             {"name": "hub-config", "behavior": "merge", "files": ["50-ours.py"]}
         ],
         "images": [{"name": "kubespawner/hub", "newName": image, "newTag": tag}],
-        **({"patchesJson6902": targets} if targets else {}),
+        **({"patchesJson6902": targets} if everywhere else {}),
     }
     (folder / "kustomization.yaml").write_text(json.dumps(content))
+    return everywhere
 
 
 @contextlib.asynccontextmanager
@@ -138,14 +144,7 @@ async def deployed(overlay: str, folder: Path, extra_config: str = "") -> AsyncI
     """Apply an overlay in a new namespace, wait until all is ready; delete it afterwards."""
     namespace = f"kubespawner-test-{secrets.token_hex(4)}"
     hub = Deployed(namespace, overlay)
-    (folder / "50-ours.py").write_text(f"namespace = {namespace!r}\n{OURS}{extra_config}")
-    patches = []
-    if overlay == "user-namespaces":
-        # ClusterRoles have no namespace: two hubs need two names.
-        name = {"op": "replace", "path": "/metadata/name", "value": f"{namespace}-hub"}
-        (folder / "rename.yaml").write_text(json.dumps([name]))
-        patches = ["rename.yaml"]
-    _kustomization(folder, overlay, namespace, patches)
+    everywhere = write_kustomization(folder, overlay, namespace, extra_config)
     await command("create", "namespace", namespace)
     try:
         await command(
@@ -166,7 +165,7 @@ async def deployed(overlay: str, folder: Path, extra_config: str = "") -> AsyncI
     finally:
         await hub.close()
         await command("delete", "namespace", namespace, "--wait=false")
-        if patches:
+        if everywhere:
             both = "clusterroles,clusterrolebindings"
             await command("delete", both, f"{namespace}-hub", "--ignore-not-found")
 

@@ -9,9 +9,18 @@ import pytest
 
 from tests.support.hub import Browser
 
-from ._deployed import deployed, eventually
+from ._deployed import command, deployed, eventually, write_kustomization
 
+OVERLAYS = ("single-namespace", "user-namespaces", "internal-tls", "network-policies")
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(600)]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+async def test_the_api_server_accepts_every_manifest(namespace, tmp_path, overlay):
+    write_kustomization(tmp_path, overlay, namespace)
+    told = await command("apply", "--dry-run=server", "--kustomize", str(tmp_path))
+    assert "deployment.apps/hub created (server dry run)" in told
+    assert ("networkpolicy" in told) == (overlay == "network-policies")
 
 
 async def server_pod(hub, user, namespace=""):
