@@ -165,6 +165,8 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
     async def _run(self, spawn: Spawn) -> str:
         self._tell_last_exit()
         self._feed.tell_phase(phase_message({}, (), CREATING))
+        # A class that begins starts all its servers at once.
+        await self._starts.mine()
         spawn.enter("options")
         await self._choose_options()
         spawn.enter("namespace")
@@ -172,13 +174,13 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
         await self._ensure_metadata_block(spawn.deadline)
         spawn.enter("watches")
         await self._start_watching_pods()
-        # Many may start at once; what follows is work without a pause until the first request.
-        await self._pods().turn(0)
         if self.events_enabled:
             await self._follow_events(spawn)
         if self.storage_pvc_ensure:
             spawn.enter("claim")
             await self._choose_claim()
+        # What many waited for has come for all of them.
+        await self._manifests.mine()
         spawn.enter("manifest")
         manifest = await self.get_pod_manifest()
         if not self.modify_pod_hook:

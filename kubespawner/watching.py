@@ -46,7 +46,10 @@ class Watching(SpawnerConfig):
     reflectors: ClassVar[dict[tuple[Any, ...], Any]] = {}
     _pod_events: ClassVar[dict[tuple[Any, ...], PodEvents]] = {}
     _requests_of_loop: ClassVar[dict[tuple[Any, ...], Requests]] = {}
+    # What many servers may want to do at once, by how long it takes.
     _polls: ClassVar[Turns] = Turns()
+    _starts: ClassVar[Turns] = Turns()
+    _manifests: ClassVar[Turns] = Turns()
 
     # ---- connection --------------------------------------------------------------------
 
