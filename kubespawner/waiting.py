@@ -55,7 +55,7 @@ class Spawn:
     created: bool = False
     followed: Followed | None = None
     told: dict[str, int] = field(default_factory=dict)
-    # The claims that the pod waits for, as last read; None: not readable.
+    # The claims that the pod waits for, as last read; None: they may not be read.
     claims: list[dict[str, Any]] | None = field(default_factory=list)
     # What was found last about the pod.
     diagnosis: Diagnosis | None = None
@@ -199,26 +199,33 @@ class Waiting(Telling):
         found = diagnose(pod, events, crash_restarts=self.crash_loop_restarts)
         if pod is None or found.reason not in _ABOUT_CLAIMS or spawn.claims is None:
             return found
-        spawn.claims = await self._claims_mounted(pod, spawn.deadline)
+        try:
+            spawn.claims = await self._claims_mounted(pod, spawn.deadline)
+        except (ApiException, ApiUnavailable) as e:
+            self.log.debug("The claims of %s can't be read: %s", self._pod_key, e)
+            if isinstance(e, ApiException) and e.status == 403:
+                # The Role need not give it; asking again would change nothing.
+                spawn.claims = None
         return diagnose(pod, events, spawn.claims or (), self.crash_loop_restarts)
 
     async def _claims_mounted(
         self, pod: Mapping[str, Any], deadline: Deadline
-    ) -> list[dict[str, Any]] | None:
-        """Return the claims that ``pod`` mounts, as far as they exist; None if they can't be read."""
+    ) -> list[dict[str, Any]]:
+        """Return the claims that ``pod`` mounts, as far as they exist.
+
+        Raises:
+            ApiException: they may not be read.
+            ApiUnavailable: there was no answer.
+        """
         claims = []
         for name in claims_of(pod):
-            try:
-                claim = await self._requests.read(
-                    self.api,
-                    "persistent_volume_claim",
-                    name,
-                    self.namespace,
-                    deadline=deadline.sooner(self.k8s_api_request_timeout),
-                )
-            except (ApiException, ApiUnavailable) as e:
-                self.log.debug("Claim %s/%s can't be read: %s", self.namespace, name, e)
-                return None
+            claim = await self._requests.read(
+                self.api,
+                "persistent_volume_claim",
+                name,
+                self.namespace,
+                deadline=deadline.sooner(self.k8s_api_request_timeout),
+            )
             if claim is not None:
                 claims.append(claim)
         return claims

@@ -80,6 +80,7 @@ def claim(storage_class: str | None) -> Callable[[World], dict[str, Any]]:
 
 
 CLAIMED = volume({"persistentVolumeClaim": {"claimName": "files"}})
+# Without a probe a container counts as ready the moment that it runs.
 NEVER_READY = {"readinessProbe": {"exec": {"command": ["false"]}, "periodSeconds": 1}}
 NEVER = {"restartPolicy": "Never"}
 
@@ -566,7 +567,7 @@ CASES = [
         ("Restarting", "CrashLoopBackOff"),
         r"Your server .*\(exit code 3\)",
         "bad option",
-        shell("echo bad option; exit 3"),
+        shell("echo bad option; exit 3", extra_container_config=NEVER_READY),
     ),
     Case(
         "out of memory while starting (`restartPolicy: Never`)",
@@ -578,6 +579,7 @@ CASES = [
             mem_limit="16M",
             mem_guarantee="16M",
             extra_pod_config=NEVER,
+            extra_container_config=NEVER_READY,
         ),
         on=(REAL,),
     ),
@@ -586,7 +588,7 @@ CASES = [
         ("ServerExited",),
         r"ended while it was starting \(exit code 0\)\. Its last words: “bye”\.",
         "exit code 0",
-        shell("echo bye"),
+        shell("echo bye", extra_container_config=NEVER_READY),
     ),
     Case(
         "evicted: too much temporary data",
