@@ -20,12 +20,18 @@ from .steps import Progress, StepFailed, output, run
 #: CGO off makes static binaries; -s -w leaves the debugger's tables out.
 BUILD_ENV = {"CGO_ENABLED": "0", "GOFLAGS": "", "GO111MODULE": "off"}
 BUILD_FLAGS = "GOLDFLAGS=-s -w"
+#: Vendored libraries that are taken from another package, by import path. reflect2 before 1.0.2
+#: calls the runtime's map iterator as Go had it before 1.18; with Debian's Go it overwrites
+#: memory, and the API server dies of it once in a while.
+#: https://github.com/modern-go/reflect2/releases/tag/v1.0.2
+REPLACED = {"github.com/modern-go/reflect2": "golang-github-modern-go-reflect2-dev"}
 _GOARCH = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
 def key(version: str, machine: str) -> str:
     """The name of the cache directory for a package version on a machine type."""
-    return digest(s.SOURCE_PACKAGE, version, machine, s.COMPONENTS, BUILD_ENV, BUILD_FLAGS)
+    recipe = (s.COMPONENTS, BUILD_ENV, BUILD_FLAGS, REPLACED)
+    return digest(s.SOURCE_PACKAGE, version, machine, *recipe)
 
 
 def intact(folder: Path) -> bool:
@@ -108,6 +114,7 @@ def _build(
             package = lists.fetch(s.SOURCE_PACKAGE, work, log)
             run(["dpkg-source", "-x", package, work / "src"], log=log)
         source = work / "src"
+        _replace_libraries(source / "vendor", work, log)
         # The makefile works in GOPATH mode only, so the tree must seem to lie in a GOPATH.
         link = source / ".go" / "src" / "k8s.io" / "kubernetes"
         link.parent.mkdir(parents=True)
@@ -128,3 +135,12 @@ def _build(
         shutil.rmtree(folder, ignore_errors=True)
         # Complete or not there at all, whatever happens in between.
         os.replace(done, folder)
+
+
+def _replace_libraries(vendor: Path, work: Path, log: Path) -> None:
+    for path, package in REPLACED.items():
+        run(["apt-get", "-o", "APT::Sandbox::User=root", "download", package], cwd=work, log=log)
+        run(["dpkg", "-x", next(work.glob(f"{package}_*.deb")), work / package], log=log)
+        shutil.rmtree(vendor / path)
+        code = work / package / "usr" / "share" / "gocode" / "src" / path
+        shutil.copytree(code, vendor / path, ignore=shutil.ignore_patterns("*_test.go", "*-tests"))
