@@ -36,6 +36,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if Path(item.path).parent == CONFIG.parent:
             item.add_marker(pytest.mark.browser)
+            item.add_marker(pytest.mark.timeout(240))
 
 
 @pytest.fixture(scope="package")

@@ -3,6 +3,8 @@
 # ruff: noqa: F821  (JupyterHub provides `c`)
 
 c.JupyterHub.load_groups = {"gpu": {"users": ["gpu-member"]}}
+# They end with the cluster.
+c.JupyterHub.cleanup_servers = False
 c.KubeSpawner.storage_pvc_ensure = False
 c.KubeSpawner.volumes = {}
 c.KubeSpawner.volume_mounts = {}

@@ -23,6 +23,7 @@ FORM = """
 {% endfor %}
 """
 CONFIG = """
+c.JupyterHub.cleanup_servers = False
 c.KubeSpawner.storage_pvc_ensure = False
 c.KubeSpawner.volumes = {}
 c.KubeSpawner.volume_mounts = {}

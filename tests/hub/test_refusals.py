@@ -15,6 +15,7 @@ pytestmark = [pytest.mark.hub, pytest.mark.timeout(240)]
 
 CONFIG = r"""
 c.JupyterHub.load_groups = {"gpu": {"users": ["gina"]}}
+c.JupyterHub.cleanup_servers = False
 c.KubeSpawner.storage_pvc_ensure = False
 c.KubeSpawner.volumes = {}
 c.KubeSpawner.volume_mounts = {}
