@@ -17,6 +17,10 @@ from .settings import Layout
 from .steps import Progress, Refused, StepFailed
 
 
+#: How often a part that exits before it is ready is started.
+_STARTS = 3
+
+
 @dataclass(frozen=True)
 class PartStatus:
     name: str
@@ -112,7 +116,7 @@ class Cluster:
                     for part in due:
                         self.processes.start(part)
                     for part in due:
-                        self.processes.await_ready(part)
+                        self._await_ready(part)
             if any(part.name == "containerd" for part in wave):
                 # The kubelet starts no pod without the pause image.
                 self._import(images.small_images())
@@ -120,6 +124,21 @@ class Cluster:
             addons.install(self.layout)
             for part in commands.parts(self.layout, found):
                 self.processes.await_ready(part)
+
+    def _await_ready(self, part: commands.Part) -> None:
+        """Wait for a part; start it again when it exits, as whoever runs Kubernetes does.
+
+        An API server ends itself when others write while it starts: its first look at the
+        services' addresses must not meet a conflict.
+        """
+        for _ in range(_STARTS - 1):
+            try:
+                return self.processes.await_ready(part)
+            except StepFailed:
+                if self.processes.pid(part.name) is not None:
+                    raise
+                self.processes.start(part)
+        return self.processes.await_ready(part)
 
     def _good(self, part: commands.Part) -> bool:
         return self.processes.current(part) and self.processes.healthy(part)
