@@ -16,7 +16,6 @@ from .processes import Processes, kill
 from .settings import Layout
 from .steps import Progress, Refused, StepFailed
 
-
 #: How often a part that exits before it is ready is started.
 _STARTS = 3
 
