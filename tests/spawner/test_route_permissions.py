@@ -20,7 +20,6 @@ from tests.support.gateway import CUSTOM_RESOURCES
 
 from ._routes import running_cluster
 
-
 # The embedded cluster has no IngressClasses.
 HERE = [case for case in EVERY_SINGLE_ONE if case.values[1].feature != "route class"]
 
