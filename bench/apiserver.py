@@ -24,7 +24,7 @@ from typing import Any
 
 from realcluster import binaries, host, pki
 from realcluster.settings import Layout
-from realcluster.steps import Progress, log_tail
+from realcluster.steps import Progress, log_tail, output
 
 #: Who asks, as the audit log tells them apart. All may do everything.
 USERS = ("admin", "kubelet", "ours", "peer")
@@ -68,6 +68,11 @@ class ApiServer:
         self._make_credentials()
         self._etcd = self._spawn("etcd", self._etcd_command())
         self.start_server()
+
+    @property
+    def version(self) -> str:
+        """Such as "Kubernetes v1.20.2"."""
+        return output([self._folder_of_binaries / "kube-apiserver", "--version"]).strip()
 
     def start_server(self) -> None:
         """Start the API server alone, as after :meth:`stop_server`."""

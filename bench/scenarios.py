@@ -69,9 +69,9 @@ FULL = Plan(
     name="full",
     populations=(
         Population(1_000, rounds=2, idle_seconds=20, churn_seconds=10),
-        Population(3_000, rounds=2, idle_seconds=20, churn_seconds=10),
-        Population(5_000, rounds=2, idle_seconds=60, churn_seconds=10),
-        Population(10_000, rounds=3, idle_seconds=60, churn_seconds=20),
+        Population(3_000, rounds=1, idle_seconds=20, churn_seconds=10),
+        Population(5_000, rounds=1, idle_seconds=60, churn_seconds=10),
+        Population(10_000, rounds=2, idle_seconds=60, churn_seconds=20),
         Population(30_000, rounds=1, idle_seconds=30, churn_seconds=20),
     ),
     churn_rate=100,
@@ -121,6 +121,7 @@ class Bench:
         """Run all scenarios and return what was measured."""
         with ExitStack() as stack:
             self._api = stack.enter_context(ApiServer(self._folder))
+            self.run.about["apiserver"] = self._api.version
             argv = [sys.executable, "-m", "bench.kubelet", str(self._api.kubeconfig("kubelet"))]
             self._kubelet = stack.enter_context(Child(argv, log=self._folder / "kubelet.log"))
             self._measure_populations()
