@@ -76,17 +76,6 @@ def case(cluster: str, row: str, column: str, name: str) -> str:
     return ""
 
 
-def observation(cluster: str, question: str, column: str, interpreter: str) -> str:
-    """Return what became of one server."""
-    try:
-        return _in_a_loop(
-            asyncio.new_event_loop,
-            lambda directory: peer.observe(question, column, interpreter, directory, cluster),
-        )
-    except Exception as e:  # noqa: BLE001 - a cell that shows it
-        return f"not observed ({type(e).__name__})"
-
-
 class Report:
     """The page, section by section; a run of some leaves the others as they are.
 
@@ -125,20 +114,14 @@ class Report:
         )
         return not failed
 
-    def peer(self, cluster: str) -> None:
+    def peer(self) -> None:
         """Observe both sides."""
-        found = {
-            (question, column, side): self._pool.submit(
-                observation, cluster, question, column, interpreter
-            )
-            for side, interpreter in peer.interpreters().items()
-            for column in COLUMNS
-            for question in peer.QUESTIONS
-        }
+        logging.disable(logging.CRITICAL)
+        found = asyncio.run(peer.observe_all())
         heads = [f"{text}: {side}" for text in peer.QUESTIONS.values() for side in peer.SIDES]
         lines = [f"| fault | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
         for column in COLUMNS:
-            cells = [found[q, column, side].result() for q in peer.QUESTIONS for side in peer.SIDES]
+            cells = [found[q, column, side] for q in peer.QUESTIONS for side in peer.SIDES]
             marked = [cell if cell in peer.GOOD else f"**{cell}**" for cell in cells]
             lines.append(f"| {column} | {' | '.join(marked)} |")
         self.sections[PEER] = _section(
@@ -184,7 +167,7 @@ def main() -> int:
         if "real" in parts:
             passed &= report.matrix(REAL, cluster)
         if "peer" in parts:
-            report.peer("")
+            report.peer()
     PAGE.write_text(report.page())
     print(report.page())
     return 0 if passed else 1

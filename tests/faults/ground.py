@@ -39,6 +39,7 @@ class Ground:
 
     Attributes:
         runs: whether new pods become ready at once.
+        patience: seconds that one request of the hub may take.
         history: (type, kind, object) of all changes of this hub's pods and claims, oldest first.
     """
 
@@ -49,6 +50,7 @@ class Ground:
         self.hub = hub
         self.namespace = "default"
         self.runs = True
+        self.patience = 0.4
         self.history: list[tuple[str, str, dict[str, Any]]] = []
         # Set by who makes it jump.
         self.clock: Any = None
@@ -216,6 +218,8 @@ class Ground:
             "component_label": self.hub,
             "extra_pod_config": {"schedulerName": "nobody"},
             "start_timeout": 300,
+            "k8s_api_request_timeout": self.patience,
+            "k8s_api_request_retry_timeout": 15 * self.patience,
             "volumes": _HOME if settings.get("storage_pvc_ensure") else [],
         }
         config = Config({"KubeSpawner": Config({**defaults, **settings})})
@@ -272,6 +276,9 @@ async def ground(directory: Path, cluster: str = "", *, tls: bool = False) -> As
             clients._configurations.clear()
             clients._default.clear()
             it = Ground(url, session, proxy, f"hub-{secrets.token_hex(3)}")
+            if cluster:
+                # Time passes as it does, and the machine may be busy.
+                it.patience = 2.0
             await it.follow()
             try:
                 yield it

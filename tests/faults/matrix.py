@@ -140,7 +140,7 @@ COLUMNS: dict[str, Column] = {
     "refused": Column(_acting("refuse_connections", 0.3, drop="before")),
     "reset before": Column(_always(drop="before")),
     "reset after": Column(_always(drop="after"), {"stream": "reset"}),
-    "too slow": Column(_always(delay_answer=1.2), {"delay": 4}),
+    "too slow": Column(lambda ground: {"delay_answer": 3 * ground.patience}, {"delay": 4}),
     "truncated": Column(_always(truncate=7), {"stream": "cut"}),
     "closed early": _stream("ended"),
     "silent": _stream("silent"),
@@ -187,7 +187,9 @@ class _Case:
     # ---- what is done ------------------------------------------------------------------
 
     async def run(self, *, lasting: bool) -> None:
-        more = {"k8s_api_request_retry_timeout": 1.0, "start_timeout": 4} if lasting else {}
+        patience = self.ground.patience
+        limits = {"k8s_api_request_retry_timeout": 2.5 * patience, "start_timeout": 6 * patience}
+        more = limits if lasting else {}
         self.spawner = self._spawner(**more)
         await self._prepare()
         async with self._bystander():

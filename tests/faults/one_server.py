@@ -1,4 +1,4 @@
-"""One server's life, told what to do line by line on standard input; answers are JSON lines.
+"""One server's life, told what to do line by line on a Unix socket; answers are JSON lines.
 
 Run by the interpreter of an environment with any KubeSpawner in it: this file imports nothing of
 this repository. Commands: ``start``, ``poll``, ``stop``, ``state``, ``clock SECONDS``.
@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
+import socket
 import sys
 import time
 from types import SimpleNamespace
@@ -73,15 +75,29 @@ async def obey(spawner: Any, command: str) -> Any:
     return result if command == "poll" else str(result)
 
 
-async def main() -> None:
-    spawner = make(json.loads(sys.argv[1]))
-    loop = asyncio.get_running_loop()
-    print(json.dumps("ready"), flush=True)
-    while line := await loop.run_in_executor(None, sys.stdin.readline):
-        print(json.dumps(await obey(spawner, line.strip())), flush=True)
-    # As a hub that is killed.
-    os._exit(0)
+async def live(connection: socket.socket) -> None:
+    """Be one hub's process: an order first, then commands; answer each with a line."""
+    reader, writer = await asyncio.open_unix_connection(sock=connection)
+    spawner = make(json.loads(await reader.readline()))
+    while line := await reader.readline():
+        writer.write(json.dumps(await obey(spawner, line.decode().strip())).encode() + b"\n")
+        await writer.drain()
+
+
+def main() -> None:
+    """Give each who connects a process of its own, which dies with the connection."""
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(sys.argv[1])
+    listener.listen()
+    while True:
+        connection, _ = listener.accept()
+        if os.fork() == 0:
+            asyncio.run(live(connection))
+            # As a hub that is killed.
+            os._exit(0)
+        connection.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()

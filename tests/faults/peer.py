@@ -10,9 +10,12 @@ import asyncio
 import contextlib
 import json
 import sys
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+
+from bench.peer import python
 
 from .ground import Ground, ground
 from .matrix import _REVOKED, COLUMNS
@@ -27,62 +30,106 @@ QUESTIONS = {
 GOOD = {"spawned", "kept", "gone"}
 _DAY = 86_400
 # Longer than either side's own pauses between two looks.
-_WHILE = 20.0
+_WHILE = 15.0
+# Servers observed at the same time.
+_LANES = 6
 _DRIVER = Path(__file__).with_name("one_server.py")
 
 
 class Life:
-    """A process with one spawner in it."""
+    """A hub's process with one spawner in it."""
 
-    def __init__(self, process: asyncio.subprocess.Process):
-        self._process = process
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter):
+        self._reader, self._writer = reader, writer
 
     async def tell(self, command: str) -> Any:
-        assert self._process.stdin and self._process.stdout
-        self._process.stdin.write(f"{command}\n".encode())
-        await self._process.stdin.drain()
-        return json.loads(await asyncio.wait_for(self._process.stdout.readline(), 90) or '"dead"')
+        self._writer.write(f"{command}\n".encode())
+        await self._writer.drain()
+        return json.loads(await asyncio.wait_for(self._reader.readline(), 90) or '"dead"')
 
 
-@contextlib.asynccontextmanager
-async def life(it: Ground, interpreter: str, directory: Path, state: Any) -> AsyncIterator[Life]:
-    """Run a hub's process; at the end it is killed."""
-    settings = {
-        "cmd": ["serve"],
-        "image": "kubespawner/busybox:test",
-        "component_label": it.hub,
-        "extra_pod_config": {"schedulerName": "nobody"},
-        "start_timeout": 30,
-        "k8s_api_request_timeout": 2,
-        "k8s_api_request_retry_timeout": 15,
-    }
-    order = {"user": it.user, "settings": settings, "state": state}
-    process = await asyncio.create_subprocess_exec(
-        interpreter,
-        str(_DRIVER),
-        json.dumps(order),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-        env={"KUBECONFIG": str(directory / "kubeconfig"), "PATH": "/usr/bin:/bin"},
-        cwd="/",
-    )
-    try:
-        assert process.stdout
-        await asyncio.wait_for(process.stdout.readline(), 60)
-        yield Life(process)
-    finally:
-        process.kill()
-        await process.wait()
+class Side:
+    """One of the two, ready to live; starts its interpreter at the first life.
+
+    Args:
+        interpreter: of its environment.
+        directory: where its kubeconfig is, which the client library reads once for all.
+    """
+
+    def __init__(self, interpreter: str, directory: Path):
+        self._interpreter = interpreter
+        self.directory = directory
+        self._socket = directory / "socket"
+        self._process: asyncio.subprocess.Process | None = None
+        directory.mkdir(parents=True)
+
+    async def _ready(self) -> None:
+        if self._process is None:
+            self._process = await asyncio.create_subprocess_exec(
+                self._interpreter,
+                str(_DRIVER),
+                str(self._socket),
+                stderr=asyncio.subprocess.DEVNULL,
+                env={"KUBECONFIG": str(self.directory / "kubeconfig"), "PATH": "/usr/bin:/bin"},
+                cwd="/",
+            )
+        while not self._socket.exists():
+            await asyncio.sleep(0.1)
+
+    async def stop(self) -> None:
+        if self._process:
+            self._process.kill()
+            await self._process.wait()
+
+    @contextlib.asynccontextmanager
+    async def life(self, it: Ground, state: Any = None) -> AsyncIterator[Life]:
+        """Run a hub's process; at the end it dies."""
+        await self._ready()
+        settings = {
+            "cmd": ["serve"],
+            "image": "kubespawner/busybox:test",
+            "component_label": it.hub,
+            "extra_pod_config": {"schedulerName": "nobody"},
+            "start_timeout": 30,
+            "k8s_api_request_timeout": 2,
+            "k8s_api_request_retry_timeout": 15,
+        }
+        order = {"user": it.user, "settings": settings, "state": state or {}}
+        reader, writer = await asyncio.open_unix_connection(self._socket)
+        try:
+            writer.write(json.dumps(order).encode() + b"\n")
+            yield Life(reader, writer)
+        finally:
+            writer.close()
 
 
-async def observe(
-    question: str, column: str, interpreter: str, directory: Path, cluster: str = ""
-) -> str:
+async def observe(question: str, column: str, side: Side) -> str:
     """Return what became of the server, in a word or two."""
-    tls = COLUMNS[column].tls
-    async with ground(directory, cluster, tls=tls) as it:
-        return await globals()[f"_{question}"](it, column, interpreter, directory)
+    await side._ready()
+    async with ground(side.directory, tls=COLUMNS[column].tls) as it:
+        return await _ASKED[question](it, column, side)
+
+
+async def observe_all() -> dict[tuple[str, str, str], str]:
+    """Return what became of the servers, by question, column and side."""
+    interpreters = {"ours": sys.executable, "peer": python()}
+    waiting = [(q, c, s) for c in COLUMNS for q in QUESTIONS for s in SIDES]
+    found: dict[tuple[str, str, str], str] = {}
+
+    async def lane(directory: Path) -> None:
+        sides = {name: Side(path, directory / name) for name, path in interpreters.items()}
+        while waiting:
+            question, column, side = key = waiting.pop(0)
+            try:
+                found[key] = await asyncio.wait_for(observe(question, column, sides[side]), 300)
+            except Exception as e:  # noqa: BLE001 - a cell that shows it
+                found[key] = f"not observed ({type(e).__name__})"
+        for each in sides.values():
+            await each.stop()
+
+    with tempfile.TemporaryDirectory() as directory:
+        await asyncio.gather(*(lane(Path(directory) / str(n)) for n in range(_LANES)))
+    return found
 
 
 def _inject(it: Ground, column: str, verb: str, **more: Any) -> Any:
@@ -94,8 +141,8 @@ def _inject(it: Ground, column: str, verb: str, **more: Any) -> Any:
     return it.fail(verb=verb, resource="pods", **fault.fault(it), **more)
 
 
-async def _spawn(it: Ground, column: str, interpreter: str, directory: Path) -> str:
-    async with life(it, interpreter, directory, {}) as hub:
+async def _spawn(it: Ground, column: str, side: Side) -> str:
+    async with side.life(it) as hub:
         if column == "clock jump":
             await hub.tell(f"clock {_DAY}")
         else:
@@ -109,11 +156,11 @@ async def _spawn(it: Ground, column: str, interpreter: str, directory: Path) -> 
         return "spawned" if made == 1 else f"spawned, {made} pods made"
 
 
-async def _poll(it: Ground, column: str, interpreter: str, directory: Path) -> str:
-    async with life(it, interpreter, directory, {}) as hub:
+async def _poll(it: Ground, column: str, side: Side) -> str:
+    async with side.life(it) as hub:
         await hub.tell("start")
         state = await hub.tell("state")
-    async with life(it, interpreter, directory, state) as hub:
+    async with side.life(it, state) as hub:
         if column == "clock jump":
             await hub.tell(f"clock {_DAY}")
         elif column in _REVOKED:
@@ -134,8 +181,8 @@ async def _poll(it: Ground, column: str, interpreter: str, directory: Path) -> s
         return "kept"
 
 
-async def _stop(it: Ground, column: str, interpreter: str, directory: Path) -> str:
-    async with life(it, interpreter, directory, {}) as hub:
+async def _stop(it: Ground, column: str, side: Side) -> str:
+    async with side.life(it) as hub:
         await hub.tell("start")
         if column == "clock jump":
             await hub.tell(f"clock {_DAY}")
@@ -150,8 +197,4 @@ async def _stop(it: Ground, column: str, interpreter: str, directory: Path) -> s
         return "gone, but said to have failed" if isinstance(answer, dict) else "gone"
 
 
-def interpreters() -> dict[str, str]:
-    """Return the interpreter of each side; makes the peer's environment if it is missing."""
-    from bench.peer import python
-
-    return {"ours": sys.executable, "peer": python()}
+_ASKED = {"spawn": _spawn, "poll": _poll, "stop": _stop}

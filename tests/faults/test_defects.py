@@ -225,6 +225,13 @@ async def test_namespace_of_a_profile_ends_with_its_server(field):
     spawner.clear_state()
     assert spawner.namespace == "default"
     assert (await restarted(field, spawner)).namespace == "default"
+    # Also where the hub was restarted in between, and knows of the choice from the state only.
+    await spawner.start()
+    again = await restarted(field, spawner, profile_list=[profile])
+    assert again.namespace == "gpu"
+    await again.stop()
+    again.clear_state()
+    assert again.namespace == "default"
 
 
 async def test_events_count_by_namespace_and_uid(field):
