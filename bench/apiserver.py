@@ -166,7 +166,8 @@ class ApiServer:
         return [
             f"{self._folder_of_binaries}/kube-apiserver",
             "--bind-address=127.0.0.1",
-            "--advertise-address=127.0.0.1",
+            # Loopback can't be the address of the service "kubernetes", which nobody uses here.
+            "--endpoint-reconciler-type=none",
             f"--secure-port={self.port}",
             f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
             f"--tls-cert-file={folder}/apiserver.crt",
