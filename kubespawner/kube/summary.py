@@ -101,6 +101,8 @@ header_decoder = msgspec.json.Decoder(Header)
 status_decoder = msgspec.json.Decoder(StatusObject)
 _pod_decoder = msgspec.json.Decoder(_Pod)
 _fields_decoder = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_MANAGED = b',"managedFields":['
 
 
 def pod_summary(raw: bytes) -> PodSummary:
@@ -134,8 +136,22 @@ def without_managed_fields(raw: bytes | msgspec.Raw) -> bytes:
     https://kubernetes.io/docs/reference/using-api/server-side-apply/#managed-fields
     """
     data = bytes(raw)
-    if b'"managedFields"' not in data:
-        return data
+    begin = data.find(_MANAGED)
+    if begin < 0:
+        return data if b'"managedFields"' not in data else _without_managed_fields(data)
+    # The API server writes them last in the metadata, and the metadata first in the object.
+    end = data.find(b']},"', begin) + 1
+    try:
+        _list_decoder.decode(data[begin + len(_MANAGED) - 1 : end])
+    except msgspec.DecodeError:
+        return _without_managed_fields(data)
+    if b'"spec":' in data[:begin]:
+        return _without_managed_fields(data)
+    return data[:begin] + data[end:]
+
+
+def _without_managed_fields(data: bytes) -> bytes:
+    """The same for any order of the fields, at six times the price."""
     fields = _fields_decoder.decode(data)
     if "metadata" not in fields:
         return data
