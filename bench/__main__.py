@@ -30,11 +30,12 @@ def _run(plan: Plan, results: Path, profiles: Path | None = None) -> Run:
         console.print(f"{time.monotonic() - began:6.0f} s  {text}", markup=False)
 
     folder = Path(tempfile.mkdtemp(prefix="bench-"))
+    bench = Bench(plan, folder, say, profiles)
     try:
-        bench = Bench(plan, folder, say, profiles)
         run = bench.go()
     except BaseException:
-        console.print(f"The logs of all processes are in {folder}.")
+        bench.run.save(folder / "incomplete.json")
+        console.print(f"The logs of all processes, and what was measured, are in {folder}.")
         raise
     shutil.rmtree(folder)
     say("done")
