@@ -3,6 +3,7 @@
 # ruff: noqa: F821  (JupyterHub provides `c` and `load_subconfig`)
 
 import os
+from importlib.resources import files
 from pathlib import Path
 
 # With the namespace, for servers in namespaces of their own.
@@ -17,6 +18,8 @@ c.ConfigurableHTTPProxy.api_url = "http://proxy-api:8001"
 c.JupyterHub.db_url = "sqlite:////srv/jupyterhub/jupyterhub.sqlite"
 # A hub that ends leaves its users' servers running; the next one finds them.
 c.JupyterHub.cleanup_servers = False
+# The progress page in words, with the cluster's own events in its log only.
+c.JupyterHub.template_paths = [str(files("kubespawner") / "templates" / "hub")]
 
 # ---- users' servers ----------------------------------------------------------------------
 
