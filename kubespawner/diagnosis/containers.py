@@ -128,6 +128,12 @@ def _quoted(log: str) -> str:
     return f" Its last words: “{lines[-1].strip()[:_MOST_TEXT]}”." if lines else ""
 
 
+def _absent_command(message: str) -> str:
+    """Return a sentence on the command that the image lacks, if that is what a runtime says."""
+    found = _NO_COMMAND.search(message)
+    return f"The image of your server has no command {found[1] or found[2]}." if found else ""
+
+
 def crash_loop(
     pod: Mapping[str, Any],
     container: Mapping[str, Any],
@@ -147,11 +153,12 @@ def crash_loop(
         if reason == "OOMKilled"
         else f"{what} fails each time it starts (exit code {last.get('exitCode')}).{_quoted(log)}"
     )
+    absent = _absent_command(str(last.get("message") or ""))
     lines = _last_lines(log)
     return problem(
         "Failed",
         "CrashLoopBackOff",
-        user,
+        f"{absent} {_ADMIN}" if absent else user,
         f"container {name!r} restarted {container.get('restartCount')} times; last: {told}"
         + (f"; its log ends with: {lines}" if lines else ""),
         name,
@@ -209,12 +216,7 @@ def waiting_problem(
     if reason == "CreateContainerConfigError":
         return _config_problem(message, name)
     if reason in _RUNTIME:
-        absent = _NO_COMMAND.search(message)
-        user = (
-            f"The image of your server has no command {absent[1] or absent[2]}."
-            if absent
-            else _RUNTIME[reason]
-        )
+        user = _absent_command(message) or _RUNTIME[reason]
         return problem(
             "Starting",
             reason,

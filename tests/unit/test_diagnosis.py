@@ -524,3 +524,6 @@ def test_a_preparation_that_is_tried_again_is_told_and_one_that_is_done_is_not()
 def test_a_command_that_the_image_lacks_is_named(message):
     found = diagnose(pod(waiting("RunContainerError", message)))
     assert found.user.startswith("The image of your server has no command serve.")
+    again = crash_loop(3, 128, "StartError")
+    again["lastState"]["terminated"]["message"] = message
+    assert diagnose(pod(again, phase="Running")).user == found.user
