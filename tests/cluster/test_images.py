@@ -2,6 +2,7 @@
 
 import base64
 import json
+import secrets
 import shutil
 import subprocess
 
@@ -35,7 +36,9 @@ def program(tmp_path_factory) -> bytes:
 
 @pytest.fixture
 async def registry(program):
-    async with Registry({"wait": program}, ["/wait"], LOGIN) as running:
+    # A layer of its own each time: the node keeps those that it has had, under any image's name.
+    files = {"wait": program, "made": secrets.token_bytes(8)}
+    async with Registry(files, ["/wait"], LOGIN) as running:
         yield running
 
 

@@ -85,7 +85,9 @@ async def test_a_namespace_on_its_way_out_is_waited_for(make_spawner, api, names
     old = (await api.read_namespace(name)).metadata.uid
     await api.delete_namespace(name)
     try:
-        again = make_spawner("alice", **settings, k8s_api_request_retry_timeout=60)
+        again = make_spawner(
+            "alice", **settings, start_timeout=160, k8s_api_request_retry_timeout=150
+        )
         await again.start()
         assert (await api.read_namespace(name)).metadata.uid != old
     finally:
