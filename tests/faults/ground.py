@@ -191,6 +191,8 @@ class Ground:
             "type": "Normal",
             "reason": "Test",
             "message": message,
+            "firstTimestamp": "2026-01-01T00:00:00Z",
+            "lastTimestamp": "2026-01-01T00:00:00Z",
         }
         await self.request("POST", f"/api/v1/namespaces/{meta['namespace']}/events", event)
 

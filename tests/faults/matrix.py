@@ -188,7 +188,10 @@ class _Case:
 
     async def run(self, *, lasting: bool) -> None:
         patience = self.ground.patience
-        limits = {"k8s_api_request_retry_timeout": 2.5 * patience, "start_timeout": 6 * patience}
+        limits = {
+            "k8s_api_request_retry_timeout": 2.5 * patience,
+            "start_timeout": round(10 * patience),
+        }
         more = limits if lasting else {}
         self.spawner = self._spawner(**more)
         await self._prepare()
