@@ -242,16 +242,3 @@ async def needs_kubernetes(backend: Api, minor: int) -> None:
         version = json.loads(version)
     if int(re.match(r"\d+", version["minor"])[0]) < minor:
         pytest.skip(f"Kubernetes 1.{minor} or newer has this; here is {version['gitVersion']}")
-
-
-async def stands_custom_resources(client: Any) -> None:
-    """Skip a case with custom resources where the API server would crash, for everybody.
-
-    Debian builds 1.20 with a newer Go than its copy of the library reflect2 can stand. With a
-    newer copy it can: say so by ``KUBESPAWNER_TEST_CUSTOM_RESOURCES=yes``.
-    """
-    version = await kube_client.VersionApi(client).get_code()
-    if int(re.match(r"\d+", version.minor)[0]) < 23 and not os.environ.get(
-        "KUBESPAWNER_TEST_CUSTOM_RESOURCES"
-    ):
-        pytest.skip(f"the API server {version.git_version} may crash on custom resources")

@@ -7,9 +7,7 @@ import json
 
 import pytest
 
-from kubespawner.clients import load_config, shared_client
-
-from .conftest import MERGE, stands_custom_resources
+from .conftest import MERGE
 
 ROOT = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 SCHEMA = {
@@ -99,9 +97,6 @@ class Gadgets:
 
 @pytest.fixture
 async def gadgets(backend):
-    if not backend.embedded:
-        load_config()
-        await stands_custom_resources(shared_client("CoreV1Api").api_client)
     kind = Gadgets(backend)
     yield kind
     await kind.remove()

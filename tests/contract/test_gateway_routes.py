@@ -26,8 +26,6 @@ from kubespawner.proxy import EndpointsReflector, KubeGatewayProxy
 from tests.spawner.conftest import eventually
 from tests.support.gateway import CUSTOM_RESOURCES, GROUP, answer
 
-from .conftest import stands_custom_resources
-
 LAB = "http://lab:8888"
 USER = {"user": "foo", "server_name": ""}
 NAME = "jupyter--2fuser-2ffoo-2f-route"
@@ -38,7 +36,6 @@ async def api(tmp_path, monkeypatch):
     """The client of the cluster under test."""
     if os.environ.get("KUBESPAWNER_TEST_CLUSTER") == "current":
         load_config()
-        await stands_custom_resources(shared_client("CoreV1Api").api_client)
         yield shared_client("CoreV1Api").api_client
         return
     server = ApiServer()
