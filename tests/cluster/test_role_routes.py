@@ -26,7 +26,6 @@ from traitlets.config import Config
 from kubespawner.errors import ConfigurationError
 from kubespawner.permissions import FEATURES, Need, needs
 from kubespawner.proxy import KubeGatewayProxy, KubeIngressProxy
-from tests.contract.conftest import stands_custom_resources
 from tests.support.gateway import CUSTOM_RESOURCES, GROUP
 
 from ._roles import Admin, Missed, expect, restricted, same_rule
@@ -186,7 +185,6 @@ async def older_slices(api, monkeypatch):
 
 async def _define_gateway_api(api: Any) -> None:
     """Let the cluster know HTTPRoutes and ReferenceGrants; they stay, for others may use them."""
-    await stands_custom_resources(api.api_client)
     for definition in CUSTOM_RESOURCES:
         try:
             await ApiextensionsV1Api(api.api_client).create_custom_resource_definition(definition)
