@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 # Re-install only when what is to be installed changed.
 STAMP := $(VENV)/.installed-$(shell cat pyproject.toml | cksum | cut -d' ' -f1)
 
-.PHONY: help demo test test-browser test-cluster cluster cluster-down bench bench-quick docs lint format clean
+.PHONY: help demo test test-browser test-cluster cluster cluster-down test-long bench bench-quick docs lint format clean
 
 help:
 	@echo "make demo          JupyterHub with KubeSpawner on an embedded cluster (CLUSTER=current: on yours)"
@@ -15,6 +15,7 @@ help:
 	@echo "make test-browser  the pages in headless Chromium"
 	@echo "make cluster       a real single-node Kubernetes on this machine (Debian, root)"
 	@echo "make test-cluster  the contract and pod suites against the cluster of the current kubeconfig"
+	@echo "make test-long     fifty broken watches of 2,000 pods, on an API server of its own (after make cluster)"
 	@echo "make cluster-down  stop that cluster and leave nothing behind"
 	@echo "make bench         side by side with jupyterhub-kubespawner 7.1.0 (make bench-quick: under 3 minutes)"
 	@echo "make docs          the documentation site, in docs/_build/html"
@@ -69,5 +70,8 @@ test-cluster: $(STAMP)
 	KUBESPAWNER_TEST_CLUSTER=current $(BIN)/pytest -n 2 -m "not outage" tests/contract tests/cluster
 	KUBESPAWNER_TEST_CLUSTER=current $(BIN)/pytest -m outage tests/cluster
 
+test-long: $(STAMP)
+	KUBESPAWNER_TEST_CLUSTER=current $(BIN)/pytest tests/long
+
 clean:
-	rm -rf $(VENV) .demo docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .demo docs/_build docs/_generated .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

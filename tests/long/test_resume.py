@@ -1,7 +1,7 @@
 """A cache kept through fifty broken connections and restarts of a real API server.
 
 Takes about two minutes and needs the binaries of ``make cluster``; runs with
-``make test-cluster``, on an API server of its own.
+``make test-long``, on an API server of its own.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ pytestmark = [
     pytest.mark.timeout(900),
     pytest.mark.skipif(
         os.environ.get("KUBESPAWNER_TEST_CLUSTER") != "current",
-        reason="needs the binaries of `make cluster` (make test-cluster)",
+        reason="needs the binaries of `make cluster` (make test-long)",
     ),
 ]
 
