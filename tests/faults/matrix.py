@@ -37,8 +37,8 @@ class Row:
         verb, resource: which requests of the API it is.
         settings: that make a spawn make it.
         during: "start", "stop", "poll" or "delete" (of the claim).
-        before: what there is already when it begins: "pod" or "companions" of an earlier life of
-            the server, its "namespace".
+        before: what there is already when it begins: "pod", "companions" or "claim" of an earlier
+            life of the server, its "namespace".
         needed: whether the spawn can't succeed without it.
     """
 
@@ -61,7 +61,7 @@ ROWS: dict[str, Row] = {
     "watch events": Row("watch", "events", needed=False),
     "create namespace": Row("create", "namespaces", _OWN_NAMESPACE),
     "read namespace": Row("get", "namespaces", _OWN_NAMESPACE, before="namespace"),
-    "read claim": Row("get", "persistentvolumeclaims", STORAGE),
+    "read claim": Row("get", "persistentvolumeclaims", STORAGE, before="claim"),
     "create claim": Row("create", "persistentvolumeclaims", STORAGE),
     "create pod": Row("create", "pods"),
     "read pod that is in the way": Row("get", "pods", before="pod"),
@@ -218,6 +218,9 @@ class _Case:
             await self.ground.request("POST", "/api/v1/namespaces", body)
         if before == "pod":
             await self._spawner().start()
+        if before == "claim":
+            await self.spawner.start()
+            await self.spawner.stop()
         if before == "companions":
             earlier = self._spawner()
             await earlier.start()
