@@ -182,7 +182,8 @@ async def test_status_changes_by_its_endpoint_only(backend):
 
 
 async def test_a_pod_is_bound_once(backend):
-    await backend.create("pods", pod("one"))
+    # The real scheduler, which says so in the status when it can't, leaves it alone.
+    await backend.create("pods", pod("one", schedulerName="the-test"))
     path = backend.path("pods", "one") + "/binding"
     body = {
         "apiVersion": "v1",

@@ -146,7 +146,10 @@ async def _delete_volume(world: World) -> None:
 
 
 async def lost_claim(world: World) -> None:
-    await world.call("POST", "/api/v1/persistentvolumes", persistent_volume(world))
+    # Reserved: a claim without a class that waits elsewhere in the cluster would take it.
+    claim = {"kind": "PersistentVolumeClaim", "namespace": world.namespace, "name": "files"}
+    body = persistent_volume(world, claimRef={**claim, "apiVersion": "v1"})
+    await world.call("POST", "/api/v1/persistentvolumes", body)
     await _claim_of(world)
     await until(lambda: _claim_phase(world, "Bound"))
     await _delete_volume(world)
