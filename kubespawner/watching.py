@@ -22,7 +22,9 @@ from .ownership import uid_of
 from .reflector import EventReflector, PodReflector, ResourceReflector
 
 # How long a poll waits for the next object of a first list before it answers "unknown".
-_FIRST_LIST_PATIENCE = 3.0
+# The API server writes a list of 30,000 pods out before it sends the first byte. JupyterHub itself
+# goes on after ten seconds (init_spawners_timeout).
+_FIRST_LIST_PATIENCE = 10.0
 
 
 class Unknown:
