@@ -151,10 +151,18 @@ class Kubelet:
                 leaving.add(metadata["uid"])
                 self._work(self._remove(path, metadata["name"], self._random.uniform(*gone)))
 
-    def _work(self, work: Any) -> None:
-        task = asyncio.ensure_future(work)
+    def _work(self, work: Awaitable[None]) -> None:
+        task = asyncio.ensure_future(self._unless_gone(work))
         self._works.add(task)
         task.add_done_callback(self._works.discard)
+
+    async def _unless_gone(self, work: Awaitable[None]) -> None:
+        """Do something to a pod, which a hub may have deleted meanwhile."""
+        try:
+            await work
+        except ApiError as error:
+            if error.status != 404:
+                raise
 
     async def _run(self, path: str, item: Object, delay: float, tell: bool) -> None:
         metadata = item["metadata"]
@@ -184,11 +192,7 @@ class Kubelet:
         options = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
         async with self._slots:
             self.gone_at[name] = time.monotonic()
-            try:
-                await self._api.request("DELETE", f"{path}/{name}", options)
-            except ApiError as error:
-                if error.status != 404:
-                    raise
+            await self._api.request("DELETE", f"{path}/{name}", options)
 
 
 async def _main(kubeconfig: str) -> None:

@@ -29,6 +29,7 @@ Say = Callable[[str], None]
 _MILLION = 1e6
 _KIBI = 1024.0
 _ATTACH_SECONDS = 1.5
+_START_TIMEOUT = 60
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ FULL = Plan(
     spawn_rounds=2,
     others=1_000,
     ready=(6, 10),
-    gone=(1, 3),
+    gone=(1, 5),
     events=(3_500, 35_000),
     readers=100,
     event_rounds=2,
@@ -215,7 +216,7 @@ class Bench:
         if not claims:
             self._kubelet.ask("fill", namespace=namespace, first=0, count=self.plan.others)
         self._say(f"{self.plan.spawns} spawns, {kind}")
-        settings: dict[str, Any] = {"namespace": namespace, "start_timeout": 120}
+        settings: dict[str, Any] = {"namespace": namespace, "start_timeout": _START_TIMEOUT}
         if claims:
             volume = {"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}}
             settings |= {
@@ -298,7 +299,7 @@ class Bench:
                 self._kubelet.ask("clear", namespace=namespace, kinds=["pods"])
 
     def _measure_progress(self, hub: HubSide, namespace: str, count: int) -> None:
-        settings = {"namespace": namespace, "start_timeout": 120}
+        settings = {"namespace": namespace, "start_timeout": _START_TIMEOUT}
         hub.make([user_name(0)], settings)
         hub.measured("", "poll")
         users = self._new_users(self.plan.readers)
