@@ -116,6 +116,7 @@ ROWS: tuple[Row, ...] = (
     Row("old events, progress pages", "hub CPU", "events.cpu", "s", Target(ratio=50)),
     Row("old events, progress pages", "resident growth", "events.growth", "MiB"),
     Row("old events, progress pages", "longest stall", "events.stall", "ms"),
+    Row("old events, progress pages", "starts that failed", "events.failed", "", Target(most=0)),
 )
 
 
