@@ -87,6 +87,7 @@ def markdown(run: Run) -> str:
         f"- Python {versions.get('python')}, JupyterHub {versions.get('jupyterhub')}, "
         f"kubernetes_asyncio {versions.get('kubernetes_asyncio')} on both sides; "
         f"API server {about.get('apiserver', '')}.",
+        *([f"- {about['note']}"] if "note" in about else []),
         "- Medians over the rounds; ± is half of the distance between the largest and the smallest "
         "round, in percent of the median. “Size” is the number of pods, spawns or events.",
         "",
