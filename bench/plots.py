@@ -60,13 +60,13 @@ def _ratios(run: Run, path: Path) -> Path:
     shown = [
         line
         for line in lines(run)
-        if line.row.target.ratio and line.ratio is not None and not math.isinf(line.ratio)
+        if line.target.ratio and line.ratio is not None and not math.isinf(line.ratio)
     ]
     figure, axis = pyplot.subplots(figsize=(10, 0.32 * len(shown) + 1.2), layout="constrained")
     places = range(len(shown))
     axis.barh(places, [line.ratio or 0 for line in shown], color=_COLOURS["ours"])
     for place, line in zip(places, shown, strict=True):
-        target = line.row.target.ratio or 0
+        target = line.target.ratio or 0
         axis.plot([target, target], [place - 0.45, place + 0.45], color="black", linewidth=2)
     labels = [f"{line.row.scenario}, {line.size:,}: {line.row.measured}" for line in shown]
     axis.set_yticks(places, labels)

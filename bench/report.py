@@ -43,7 +43,7 @@ def cells(line: Line) -> list[str]:
         both(line.ours, line.ours_spread),
         both(line.peer, line.peer_spread),
         "–" if line.ratio is None else f"{figure(line.ratio)}×",
-        str(line.row.target),
+        str(line.target),
         _VERDICTS[line.met],
     ]
 

@@ -43,13 +43,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Row:
-    """One line of the table for each size measured."""
+    """One line of the table for each size measured.
+
+    Attributes:
+        from_size: the target is asked of this size and bigger ones.
+    """
 
     scenario: str
     measured: str
     metric: str
     unit: str
     target: Target = Target()
+    from_size: int = 0
 
 
 @dataclass(frozen=True)
@@ -71,8 +76,12 @@ class Line:
     peer_spread: float
 
     @property
+    def target(self) -> Target:
+        return self.row.target if self.size >= self.row.from_size else Target()
+
+    @property
     def met(self) -> bool | None:
-        return self.row.target.met(self.ours, self.ratio)
+        return self.target.met(self.ours, self.ratio)
 
 
 _IDLE = "idle"
@@ -84,12 +93,12 @@ ROWS: tuple[Row, ...] = (
     Row(_IDLE, "bytes from the API server a minute", "idle.bytes", "KiB", Target(ratio=100)),
     Row(_IDLE, "longest stall", "idle.stall", "ms", Target(ratio=20, most=20)),
     Row("memory", "resident growth per pod", "memory", "KiB", Target(ratio=5)),
-    Row("restart", "first poll to last", "restart.seconds", "s", Target(ratio=3)),
-    Row("restart", "longest stall", "restart.stall", "ms", Target(most=50)),
+    Row("restart", "first poll to last", "restart.seconds", "s", Target(ratio=3), 10_000),
+    Row("restart", "longest stall", "restart.stall", "ms", Target(most=50), 10_000),
     Row("restart", "hub CPU", "restart.cpu", "s"),
     Row("restart", "CPU per spawner made", "make.cpu", "µs"),
     Row("polls", "CPU per poll of a cached pod", "poll.cpu", "µs"),
-    Row("churn, 100 a second", "CPU per change", "churn.cpu", "ms", Target(ratio=3)),
+    Row("churn, 100 a second", "CPU per change", "churn.cpu", "ms", Target(ratio=3), 10_000),
     Row("churn, 100 a second", "longest stall", "churn.stall", "ms"),
     *(
         row
@@ -113,7 +122,7 @@ ROWS: tuple[Row, ...] = (
     Row("stops at once", "the same, p99", "plain.stop.p99", "ms"),
     Row("stops at once", "hub CPU per stop", "plain.stop.cpu", "ms"),
     Row("stops at once", "API requests per stop", "plain.stop.requests", ""),
-    Row("old events, progress pages", "hub CPU", "events.cpu", "s", Target(ratio=50)),
+    Row("old events, progress pages", "hub CPU", "events.cpu", "s", Target(ratio=50), 35_000),
     Row("old events, progress pages", "resident growth", "events.growth", "MiB"),
     Row("old events, progress pages", "longest stall", "events.stall", "ms"),
     Row("old events, progress pages", "starts that failed", "events.failed", "", Target(most=0)),

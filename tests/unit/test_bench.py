@@ -82,6 +82,15 @@ def test_nothing_of_ours_is_infinitely_less_and_nothing_of_both_is_no_ratio():
     assert by_metric == {"idle.bytes": float("inf"), "idle.lists": None}
 
 
+def test_a_target_for_big_sizes_is_not_asked_of_small_ones():
+    run = run_with(churn_cpu=([1.0], [2.0]))
+    run.add("churn.cpu", 10_000, "ours", 1.0)
+    run.add("churn.cpu", 10_000, "peer", 2.0)
+    small, big = lines(run)
+    assert (small.met, str(small.target)) == (None, "–")
+    assert (big.met, str(big.target)) == (False, "≥ 3×")
+
+
 def test_every_row_is_of_another_metric():
     metrics = [row.metric for row in ROWS]
     assert len(set(metrics)) == len(metrics)
