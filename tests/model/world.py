@@ -42,6 +42,8 @@ class Server:
         spawn: the spawn under way.
         claim: UID of the claim it got, as long as that exists.
         pod: UID of the pod of the last start that succeeded.
+        pulled_away: names of claims deleted by hand during the spawn under way, maybe after the
+            spawner had looked at them.
     """
 
     username: str
@@ -52,6 +54,7 @@ class Server:
     spawn: asyncio.Task[None] | None = None
     claim: str = ""
     pod: str = ""
+    pulled_away: set[str] = field(default_factory=set)
     failures: list[str] = field(default_factory=list)
 
     @property
@@ -120,6 +123,7 @@ class World:
         spawner = self.spawner(server)
         spawner.clear_state()
         server.active = True
+        server.pulled_away = set()
         server.spawn = asyncio.get_running_loop().create_task(self._spawn(server))
 
     async def _spawn(self, server: Server) -> None:
@@ -309,6 +313,8 @@ class World:
             for server in self.servers.values():
                 if server.claim == meta["uid"]:
                     server.claim = ""
+                if server.pending:
+                    server.pulled_away.add(meta["name"])
 
     def _look_at_new_pod(self, pod: dict[str, Any]) -> None:
         server = self.servers[_owner(pod)]
@@ -320,7 +326,8 @@ class World:
         namespace = pod["metadata"]["namespace"]
         claim = self.field.store.get(CLAIMS, namespace, mounted)
         if claim is None:
-            self._violations.append(f"{server} mounts {mounted}, which does not exist")
+            if mounted not in server.pulled_away:
+                self._violations.append(f"{server} mounts {mounted}, which does not exist")
             return
         owner = claim["metadata"]["annotations"]["hub.jupyter.org/username"]
         if owner != server.username:
