@@ -190,6 +190,10 @@ class World:
         await KubeSpawner._stop_all_reflectors()
         if outage:
             self.field.faults.remove(outage)
+            for server in pending:
+                # No database has a first claim yet, and the next configuration may name it anew.
+                if server.claim not in server.state:
+                    server.claim = ""
         self._orm.clear()
         for server in self.servers.values():
             server.spawner, server.spawn = None, None
