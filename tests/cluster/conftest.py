@@ -7,11 +7,10 @@ servers only where stopping is what it is about.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import os
 import secrets
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -24,6 +23,7 @@ from kubespawner import KubeSpawner
 from kubespawner.clients import load_config, shared_client
 from kubespawner.localcluster.pytest_plugin import _make
 from realcluster import settings
+from tests.failures.world import until
 
 IMAGE = os.environ.get("KUBESPAWNER_TEST_IMAGE", "kubespawner/busybox:test")
 SINGLEUSER_IMAGE = os.environ.get(
@@ -60,21 +60,6 @@ def telling(*commands: str, then: str = "exec httpd -f -p 8888 -h /tmp") -> list
     What they see is read with the fixture ``told_by``.
     """
     return ["sh", "-c", "; ".join([*commands, f"echo '{_TOLD}'", then])]
-
-
-async def until(condition: Callable[[], Any], seconds: float = 90) -> Any:
-    """Ask again until ``condition``, which may be async, returns something true; return that."""
-
-    async def ask() -> Any:
-        while True:
-            found = condition()
-            if inspect.isawaitable(found):
-                found = await found
-            if found:
-                return found
-            await asyncio.sleep(0.1)
-
-    return await asyncio.wait_for(ask(), seconds)
 
 
 async def _has_service_account(api: Any, namespace: str) -> bool:
