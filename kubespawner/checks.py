@@ -225,9 +225,9 @@ def _check_mounts(mounts: Iterable[Any], volumes: set[Any], setting: str) -> lis
             continue
         paths.append(path)
         below = _get(mount, "sub_path") or ""
-        if below.startswith("/") or ".." in below.split("/"):
+        if not isinstance(below, str) or below.startswith("/") or ".." in below.split("/"):
             problems.append(
-                f"{setting}: the subPath {below!r} at {path!r} must be relative and without '..'"
+                f"{setting}: the subPath {below!r} at {path!r} must be a relative path without '..'"
             )
     return problems + [f"{setting}: two mounts at {path!r}" for path in _repeated(paths)]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Collection, Container, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
@@ -349,23 +349,44 @@ def expand_all(src: Any, fields: Mapping[str, object]) -> Any:
     return src
 
 
-def check_template(template: str, allowed: Container[str] | None = None) -> None:
+def check_template(template: str, allowed: Collection[str] | None = None) -> None:
     """Say what is wrong with a template, before it is used.
 
     Args:
-        allowed: names of fields; default: :data:`TEMPLATE_FIELDS`.
+        allowed: names of fields; default: :data:`TEMPLATE_FIELDS`. A mapping has a value of each
+            for an example, where that is no text.
 
     Raises:
         UnknownFieldError, MalformedTemplateError: naming the field and the valid ones.
     """
-    names = TEMPLATE_FIELDS if allowed is None else allowed
+    if allowed is None:
+        _check_own_template(template)
+        return
+    _check_fields(template, allowed)
+    samples = allowed if isinstance(allowed, Mapping) else dict.fromkeys(allowed, "x")
+    try:
+        template.format_map(samples)
+    except IndexError:
+        # A longer name than the sample may have what is asked for.
+        return
+    except (AttributeError, TypeError, ValueError) as e:
+        raise MalformedTemplateError(f"{template!r}: {e}") from e
+
+
+@lru_cache(maxsize=4096)
+def _check_own_template(template: str) -> None:
+    """Check a template that is filled in for servers; once, since each of them asks."""
+    check_template(template, {**dict.fromkeys(TEMPLATE_FIELDS, "x"), "userid": 1})
+
+
+def _check_fields(template: str, names: Container[str]) -> None:
     for _, field, spec, _ in _parsed(template):
         if field is None:
             continue
         if _root(field) not in names:
             raise UnknownFieldError(f"{_unknown(_root(field), names)} (in {template!r})")
         if "{" in spec:
-            check_template(spec, names)
+            _check_fields(spec, names)
 
 
 def escape_braces(text: str) -> str:

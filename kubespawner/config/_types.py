@@ -29,7 +29,8 @@ class _Checked:
         check: given the value, returns it or a better one; raises
             :class:`~kubespawner.config._checks.Wrong`.
         expanded: whether every string in the value is a template; or the names of its fields,
-            where these are not those of every server.
+            where these are not those of every server, as :func:`~kubespawner.naming.check_template`
+            takes them.
     """
 
     name: str | None

@@ -98,7 +98,7 @@ class LifecycleConfig(HasTraits):
     slow_spawn_message = Unicode(
         "Server launch is taking longer than expected. Please be patient! "
         "Current time spent waiting: {seconds} seconds.",
-        expanded=("seconds",),
+        expanded={"seconds": 0},
         help="""What the progress page says when a start takes long.
 
         Its one field is `{seconds}`, the time since the start.

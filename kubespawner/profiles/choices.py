@@ -12,6 +12,10 @@ import regex
 from . import numbers
 from .shape import UNLISTED, UNLISTED_SUFFIX, Profile
 
+# Links to the spawn page have it in front of options. JupyterHub 6 takes it off, and drops what
+# has none; JupyterHub 5 passes names on as they are.
+_QUERY = "opt-"
+
 # Whether a whole text matches a pattern; None: that took too long.
 Matches = Callable[[str, str], "bool | None"]
 
@@ -80,6 +84,9 @@ def parsed_form(formdata: Mapping[str, Any]) -> tuple[dict[str, Any], list[str]]
         first = values[0] if isinstance(values, (list, tuple)) and values else values
         if first not in (None, [], ()) and not _is_file(name, first):
             fields[name] = first
+    prefixed = {n.removeprefix(_QUERY): v for n, v in fields.items() if n.startswith(_QUERY)}
+    if "profile" in prefixed:
+        fields = prefixed
     ignored = sorted(
         name
         for name in fields

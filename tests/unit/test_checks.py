@@ -107,6 +107,10 @@ def test_mount_without_its_volume_names_both_settings():
             {"volumeMounts": [{"name": "home", "mountPath": "/a", "subPath": "/b"}]},
             ["subPath '/b'"],
         ),
+        (
+            {"volumeMounts": [{"name": "home", "mountPath": "/a", "subPath": 3}]},
+            ["KubeSpawner.volume_mounts", "subPath 3"],
+        ),
     ],
 )
 def test_container_mistakes(notebook, words):

@@ -137,6 +137,11 @@ def test_form_becomes_options(form, options):
     assert rules.parsed_form(form) == (options, [])
 
 
+def test_links_may_have_the_prefix_that_only_newer_hubs_take_off():
+    link = {"opt-profile": ["a"], "opt-profile-option-a--i": ["min"], "profile": ["b"]}
+    assert rules.parsed_form(link) == ({"profile": "a", "i": "min"}, [])
+
+
 def test_unknown_fields_are_named_in_order_and_files_are_not():
     form = {"zeta": ["1"], "alpha": ["1"], "_xsrf": ["t"], "cv_file": [{"body": b"x"}]}
     assert rules.parsed_form(form) == ({}, ["alpha", "zeta"])
