@@ -115,9 +115,14 @@ class Companions(Watching, Addresses):
                 manifest.spec.cluster_ip = manifest.spec.cluster_i_ps = None
         return False
 
+    async def create_certs(self) -> dict[str, str]:
+        """Make the server's TLS certificates, for the names that it has now; return their paths."""
+        self._follow_names()
+        return await resolve(super().create_certs())  # type: ignore[misc]
+
     async def _remake_certificates(self) -> None:
         """Make the TLS certificates anew after the options changed the names they are for."""
-        self.cert_paths = await resolve(self.create_certs())  # type: ignore[attr-defined]
+        self.cert_paths = await resolve(self.create_certs())
         self.cert_paths = await resolve(self.move_certs(self.cert_paths))  # type: ignore[attr-defined]
 
     # ---- helpers that published hooks call ---------------------------------------------

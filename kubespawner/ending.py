@@ -40,6 +40,9 @@ class Ending(Waiting, Addresses):
     _restarts: int = 0
     # The spawn whose cleanup could not be confirmed: `poll()` asks the API server about it.
     _unresolved: str = ""
+    # UID of a pod that failed to start and is kept to be looked at. It may be `Pending` for ever;
+    # if it counted as running, the hub would stop it.
+    _kept_uid: str = ""
     _stopping = False
     _outage_logged = False
     # How the last server ended, if not on purpose: reason, message for its user, time, UID of
@@ -80,7 +83,7 @@ class Ending(Waiting, Addresses):
             own_stop=self._stopping,
             crash_restarts=self.crash_loop_restarts,
         )
-        if pod is None or not status.running:
+        if pod is None or not status.running or uid_of(pod) == self._kept_uid:
             if starting:
                 # The start itself tells what happened, and cleans up.
                 return None

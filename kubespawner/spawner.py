@@ -132,6 +132,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
             started=datetime.now(timezone.utc),
         )
         self._spawn_id, self.pod_id = spawn.id, ""
+        self._kept_uid = ""
         self._current_spawn = spawn
         if self._feed.entries:
             self._feed = ProgressFeed()
@@ -262,9 +263,10 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
 
         Shielded from the cancellation that may have brought us here.
         """
-        if not spawn.created or (
-            not self.delete_stopped_pods and isinstance(error, SpawnError) and error.keep_pod
-        ):
+        if not spawn.created:
+            return
+        if not self.delete_stopped_pods and isinstance(error, SpawnError) and error.keep_pod:
+            self._kept_uid = spawn.uid
             return
         self._unresolved = spawn.id
         place = self._place()
@@ -432,7 +434,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
             self._profile_namespace = False
             self.namespace = self._configured_namespace
         self.pod_name = self._expand_user_properties(self.pod_name_template)
-        self._own_dns_name = self._own_secret_name = None
+        self._own_dns_name = None
         self._pod_uid = self._spawn_id = ""
         self._restarts = 0
         self._url_made_by = None

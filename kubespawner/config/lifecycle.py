@@ -49,7 +49,9 @@ class LifecycleConfig(HasTraits):
         True,
         help="""Delete a pod whose server ended or failed to start.
 
-        `False` keeps it, for `kubectl describe` and `kubectl logs`, until its next start.
+        `False` keeps it, for `kubectl describe` and `kubectl logs`, until its next start. A pod
+        whose start was cancelled, or took longer than `start_timeout`, is deleted in any case: it
+        could still come up, and would be nobody's.
         """,
     )
     pod_readiness = Enum(

@@ -77,12 +77,25 @@ class NetworkingConfig(HasTraits):
         help="""DEPRECATED since 0.10: use `JupyterHub.hub_connect_url`.""",
     )
 
+    # What the default of `ssl_alt_names` was when it was last asked for.
+    _default_alt_names: list[str] | None = None
+
     @default("ssl_alt_names")
     def _default_ssl_alt_names(self) -> list[str]:
         spawner: Any = self
         pod_name, namespace = spawner.pod_name, spawner.namespace
         names = [spawner.dns_name, pod_name, f"{pod_name}.{namespace}"]
-        return [f"DNS:{name}" for name in [*names, f"{pod_name}.{namespace}.svc"]]
+        names = [f"DNS:{name}" for name in [*names, f"{pod_name}.{namespace}.svc"]]
+        self._default_alt_names = names.copy()
+        return names
+
+    def _follow_names(self) -> None:
+        """Let `ssl_alt_names` be of the names that there are now, unless it was set.
+
+        traitlets asks for a default only once.
+        """
+        if self._default_alt_names and self.ssl_alt_names == self._default_alt_names:
+            self.ssl_alt_names = self._default_ssl_alt_names()
 
     @observe("hub_connect_ip", "hub_connect_port")
     def _warn_hub_connect(self, change: Any) -> None:

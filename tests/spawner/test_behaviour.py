@@ -90,6 +90,18 @@ async def test_get_pod_url_decides_the_url(stage):
     assert await url(stage, get_pod_url=later) == "https://10.1.2.3.example:8888"
 
 
+async def test_names_that_a_subclass_sets_last(stage):
+    class Ours(KubeSpawner):
+        def __init__(self, *args, **kwargs):
+            super().__init__(*args, **kwargs)
+            self.secret_name = "ours"
+
+    spawner = stage.spawner(cls=Ours)
+    # As the hub does before each start; only the pod's names are rendered anew.
+    spawner.clear_state()
+    assert spawner.secret_name == "ours"
+
+
 @shows("dns_name_template")
 async def test_dns_name_template_is_in_the_url(stage):
     made = await url(stage, services_enabled=True, dns_name_template="{name}.{namespace}.svc.lan")
@@ -97,13 +109,20 @@ async def test_dns_name_template_is_in_the_url(stage):
 
 
 async def names_in_certificate(stage, directory, **settings):
-    spawner = stage.spawner(**settings)
+    spawner = with_authority(stage.spawner(**settings), directory)
+    return await names_made_by(spawner)
+
+
+def with_authority(spawner, directory):
     spawner.internal_ssl = True
     spawner.internal_certs_location = str(directory)
     Certipy(store_dir=str(directory), remove_existing=True).create_ca("notebooks-ca")
     spawner.internal_trust_bundles = {"notebooks-ca": str(directory / "x"), "hub-ca": ""}
-    paths = await spawner.create_certs()
-    return names_in(Path(paths["certfile"]))
+    return spawner
+
+
+async def names_made_by(spawner):
+    return names_in(Path((await spawner.create_certs())["certfile"]))
 
 
 def names_in(path):
@@ -121,6 +140,16 @@ async def test_certificate_is_valid_for_the_configured_names(stage, tmp_path):
     assert "localhost" not in default
     local = await names_in_certificate(stage, tmp_path, ssl_alt_names_include_local=True)
     assert local == default | {"localhost"}
+
+
+async def test_certificate_made_anew_is_valid_for_the_names_of_now(stage, tmp_path):
+    spawner = with_authority(stage.spawner(), tmp_path)
+    assert "jupyter-alice.default.svc" in await names_made_by(spawner)
+    spawner.namespace = "gpu"
+    assert "jupyter-alice.gpu.svc" in await names_made_by(spawner)
+    spawner.ssl_alt_names = ["DNS:lab.example"]
+    spawner.namespace = "default"
+    assert await names_made_by(spawner) == {"lab.example"}
 
 
 # ---- starting ----------------------------------------------------------------------------
@@ -300,6 +329,25 @@ async def test_delete_stopped_pods(stage, delete):
     await stage.set_status(pod, phase="Failed", containerStatuses=statuses)
     assert await eventually(spawner.poll) == 3
     assert bool(await stage.pods()) is not delete
+
+
+@pytest.mark.parametrize("delete", [True, False])
+async def test_delete_stopped_pods_decides_about_a_pod_that_failed_to_start(stage, delete):
+    spawner = stage.spawner(delete_stopped_pods=delete)
+    hopeless = {"name": "notebook", "image": "", "imageID": "", "ready": False, "restartCount": 0}
+    hopeless["state"] = {"waiting": {"reason": "InvalidImageName"}}
+    scheduled = [{"type": "PodScheduled", "status": "True"}]
+    async with stage.starting(spawner) as future:
+        (pod,) = await stage.pods()
+        await stage.set_status(pod, conditions=scheduled, containerStatuses=[hopeless])
+        with pytest.raises(SpawnError, match="InvalidImageName"):
+            await asyncio.wait_for(future, 10)
+    # The hub stops what `poll()` says still runs.
+    assert await spawner.poll() == 1
+    assert bool(await stage.pods()) is not delete
+    async with stage.starting(spawner):
+        await eventually(lambda: spawner._pod_uid != uid_of(pod))
+        assert await spawner.poll() is None
 
 
 @shows("crash_loop_restarts")
