@@ -123,10 +123,10 @@ class Storage(Companions):
         """
         self._given_up = False
         self._select_claim()
-        if self.storage_capacity is None:
+        if not self.storage_capacity:
             raise ConfigurationError(
-                "KubeSpawner.storage_pvc_ensure is on, but KubeSpawner.storage_capacity is None; "
-                "set it to the size of a claim, such as '10Gi'."
+                "KubeSpawner.storage_pvc_ensure is on, but KubeSpawner.storage_capacity is "
+                f"{self.storage_capacity!r}; set it to the size of a claim, such as '10Gi'."
             )
         problem = check_name("claim", self.pvc_name, "pvc_name_template", self.pvc_name_template)
         if problem:
@@ -260,9 +260,13 @@ class Storage(Companions):
     def _claim_state(self) -> dict[str, Any]:
         state: dict[str, Any] = {}
         if self._pvc_exists:
-            state["pvc_name"] = self.pvc_name
-            if not self._claim_book.name_in(self.namespace):
+            if self.pvc_name not in self._claim_book.names():
+                # Set by a subclass, or in a test.
                 self._claim_book.record(self.namespace, self.pvc_name)
+            # A claim of another namespace, which a profile had chosen, is none of this one.
+            here = self._claim_book.name_in(self.namespace)
+            if here:
+                state["pvc_name"] = here
         if self._claim_book.claims:
             state["claims"] = self._claim_book.claims
         return state

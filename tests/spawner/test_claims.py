@@ -52,6 +52,30 @@ async def test_remembered_claim_survives_a_renamed_template(make_spawner, api):
     await again.stop()
 
 
+async def test_claim_of_a_profiles_namespace_is_none_of_the_configured_one(make_spawner, api):
+    await api.create_namespace({"metadata": {"name": "gpu"}})
+    gpu = {"display_name": "GPU", "slug": "gpu", "kubespawner_override": {"namespace": "gpu"}}
+    settings = {**STORAGE, "profile_list": [{"display_name": "Small"}, gpu]}
+    first = make_spawner("has-hyphen", **settings)
+    first.user_options = {"profile": "gpu"}
+    await first.start()
+    await first.stop()
+    first.clear_state()
+    state = first.get_state()
+    assert state["namespace"] == "default" and "pvc_name" not in state
+    assert list(state["claims"]) == ["gpu"]
+    # A claim of an earlier version is looked for, and a new one is no loss.
+    await api.create_namespaced_persistent_volume_claim(
+        "default", claim_of("claim-has-2dhyphen", "has-hyphen")
+    )
+    again = make_spawner("has-hyphen", **settings)
+    again.load_state(state)
+    again.clear_state()
+    await again.start()
+    assert set(await claims(api)) == {"claim-has-2dhyphen"}
+    await again.stop()
+
+
 @pytest.mark.parametrize("state", [{}, {"kubespawner_version": "7.1.0"}, {"pod_name": "x"}])
 async def test_legacy_claim_is_found_whatever_version_wrote_the_state(make_spawner, api, state):
     await api.create_namespaced_persistent_volume_claim(
@@ -155,8 +179,9 @@ async def test_quota_refusal_has_the_numbers_and_an_existing_claim_still_mounts(
     await again.stop()
 
 
-async def test_ensure_without_capacity_names_the_setting(make_spawner, api):
-    spawner = make_spawner(storage_pvc_ensure=True)
+@pytest.mark.parametrize("capacity", [None, ""])
+async def test_ensure_without_capacity_names_the_setting(make_spawner, api, capacity):
+    spawner = make_spawner(storage_pvc_ensure=True, storage_capacity=capacity)
     with pytest.raises(SpawnError, match="storage_capacity"):
         await spawner.start()
     assert await claims(api) == {}
