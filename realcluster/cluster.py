@@ -46,14 +46,14 @@ class Cluster:
         return self.layout.containerd_root / "clean"
 
     @contextmanager
-    def _alone(self) -> Iterator[None]:
-        """One ``up`` or ``down`` at a time; another waits for the first."""
+    def alone(self) -> Iterator[None]:
+        """One ``up`` or ``down`` at a time, or whoever else writes to the cache; others wait."""
         self.layout.cache.mkdir(parents=True, exist_ok=True)
         with (self.layout.cache / "lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                self.progress.say("Another up or down is at work; waiting for it.")
+                self.progress.say("Another up, down or build is at work; waiting for it.")
                 fcntl.flock(file, fcntl.LOCK_EX)
             yield
 
@@ -66,7 +66,7 @@ class Cluster:
         Raises :class:`Refused` where it can't run, :class:`StepFailed` where a step failed.
         """
         host.check()
-        with self._alone():
+        with self.alone():
             self._sweep()
             # Debian's kubectl is as old as the cluster; one that is there will do.
             client = () if shutil.which("kubectl") else ("kubernetes-client",)
@@ -185,7 +185,7 @@ class Cluster:
 
         Binaries, images and logs stay in the cache. Fine when nothing runs.
         """
-        with self._alone():
+        with self.alone():
             if not self.layout.run.exists() and not self.layout.state.exists():
                 self.progress.say("No cluster of ours is here.")
                 return
