@@ -23,6 +23,7 @@ from types import TracebackType
 from typing import Any
 
 from realcluster import binaries, host, pki
+from realcluster.cluster import Cluster
 from realcluster.settings import Layout
 from realcluster.steps import Progress, log_tail, output
 
@@ -62,9 +63,11 @@ class ApiServer:
     def start(self) -> None:
         """Make certificates and tokens, and start both processes; returns when they are ready."""
         layout = Layout.default()
-        self._folder_of_binaries = binaries.ensure(layout, self._progress).folder
-        if host.missing_packages((_ETCD_PACKAGE,)):
-            host.install((_ETCD_PACKAGE,), layout.logs / "build.log")
+        # A cluster that is brought up meanwhile would build into the same cache.
+        with Cluster(layout, self._progress).alone():
+            self._folder_of_binaries = binaries.ensure(layout, self._progress).folder
+            if host.missing_packages((_ETCD_PACKAGE,)):
+                host.install((_ETCD_PACKAGE,), layout.logs / "build.log")
         self._make_credentials()
         self._etcd = self._spawn("etcd", self._etcd_command())
         self.start_server()

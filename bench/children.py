@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
+import select
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+#: Seconds within which an answer comes, or the process counts as hung.
+PATIENCE = 300.0
+_CHUNK = 1 << 16
+
 
 class ChildFailed(Exception):
-    """A child ended instead of answering; the text has the end of its log."""
+    """A child ended or hung instead of answering; the text has the end of its log."""
 
 
 class Child:
@@ -26,6 +33,7 @@ class Child:
         self._name = " ".join(argv)
         self._log = log
         self._file = log.open("ab")
+        self._unread = b""
         self._process = subprocess.Popen(
             argv,
             stdin=subprocess.PIPE,
@@ -47,22 +55,27 @@ class Child:
         except BrokenPipeError:
             raise self._failure() from None
 
-    def hear(self) -> dict[str, Any]:
+    def hear(self, seconds: float = PATIENCE) -> dict[str, Any]:
         """Return the answer to the oldest command that has none yet.
 
+        Args:
+            seconds: within which it comes.
+
         Raises:
-            ChildFailed: the process ended.
+            ChildFailed: the process ended; or it did not answer in time, and was killed.
         """
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
+        line = self._line(time.monotonic() + seconds)
+        if line is None:
+            self._process.kill()
+            raise self._failure(f"did not answer within {seconds:g} seconds")
         if not line:
             raise self._failure()
         return json.loads(line)
 
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Send a command and return its answer."""
+    def ask(self, do: str, *, within: float = PATIENCE, **arguments: Any) -> dict[str, Any]:
+        """Send a command and return its answer, which comes ``within`` seconds."""
         self.tell(do, **arguments)
-        return self.hear()
+        return self.hear(within)
 
     def close(self) -> None:
         """End the process: by the end of its input, else by force."""
@@ -77,10 +90,25 @@ class Child:
         self._process.stdout.close()
         self._file.close()
 
-    def _failure(self) -> ChildFailed:
+    def _line(self, deadline: float) -> bytes | None:
+        """Return the next line; empty if the process has closed its output, None if none comes."""
+        assert self._process.stdout is not None
+        output = self._process.stdout.fileno()
+        while b"\n" not in self._unread:
+            left = max(0.0, deadline - time.monotonic())
+            if not select.select([output], [], [], left)[0]:
+                return None
+            data = os.read(output, _CHUNK)
+            if not data:
+                return b""
+            self._unread += data
+        line, _, self._unread = self._unread.partition(b"\n")
+        return line
+
+    def _failure(self, what: str = "") -> ChildFailed:
         code = self._process.wait()
         tail = self._log.read_text(errors="replace")[-4000:]
-        return ChildFailed(f"{self._name} exited with {code}:\n{tail}")
+        return ChildFailed(f"{self._name} {what or f'exited with {code}'}:\n{tail}")
 
     def __enter__(self) -> Child:
         return self

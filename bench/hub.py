@@ -4,13 +4,14 @@ Started as a plain script by the interpreter of the implementation that is measu
 imports nothing of ``bench`` and only names that both implementations have in public. It takes
 commands as JSON lines on stdin and answers each with one JSON line; see :func:`serve`.
 
-What JupyterHub would add (its database, its proxy) is left out: spawners are made with the few
-attributes of users and hub that spawners read, so that only the spawner differs.
+What JupyterHub would add (its own use of its database, its proxy) is left out: spawners are made
+with the few attributes of users and hub that spawners read, so that only the spawner differs.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import json
 import os
@@ -19,7 +20,7 @@ import selectors
 import sys
 import time
 import types
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 Answer = dict[str, Any]
@@ -75,6 +76,67 @@ class Measured:
         }
 
 
+class Arrivals:
+    """When each event of the hub's watches arrived, noted as aiohttp hands its bytes on.
+
+    Both sides read their watches by aiohttp. Bytes that wait while the event loop is busy have not
+    arrived yet.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: dict[int, list[tuple[float, bytes]]] = {}
+
+    def __enter__(self) -> Arrivals:
+        from aiohttp import StreamReader
+
+        original = self._original = StreamReader.feed_data
+        chunks = self._chunks
+
+        def feed_data(reader: Any, data: bytes, *rest: Any) -> Any:
+            chunks.setdefault(id(reader), []).append((time.monotonic(), data))
+            return original(reader, data, *rest)
+
+        StreamReader.feed_data = feed_data  # type: ignore
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        from aiohttp import StreamReader
+
+        StreamReader.feed_data = self._original  # type: ignore
+
+    def of_pods(self) -> tuple[dict[str, float], dict[str, float]]:
+        """Return when the hub was first told that each pod is ready, and that it is gone."""
+        ready: dict[str, float] = {}
+        gone: dict[str, float] = {}
+        for chunks in self._chunks.values():
+            for at, line in _lines(chunks):
+                if not line.startswith(b'{"type":'):
+                    continue
+                event = json.loads(line)
+                item, name = event["object"], event["object"]["metadata"].get("name", "")
+                if item.get("kind") == "Pod" and event["type"] == "DELETED":
+                    gone.setdefault(name, at)
+                elif item.get("kind") == "Pod" and _is_ready(item):
+                    ready.setdefault(name, at)
+        return ready, gone
+
+
+def _lines(chunks: Iterable[tuple[float, bytes]]) -> Iterable[tuple[float, bytes]]:
+    """Yield every line with the time at which it was complete."""
+    unfinished: list[bytes] = []
+    for at, data in chunks:
+        *complete, rest = data.split(b"\n")
+        for line in complete:
+            yield at, b"".join([*unfinished, line])
+            unfinished.clear()
+        unfinished.append(rest)
+
+
+def _is_ready(pod: Mapping[str, Any]) -> bool:
+    conditions = pod.get("status", {}).get("conditions") or ()
+    return any(c["type"] == "Ready" and c["status"] == "True" for c in conditions)
+
+
 def cpu_seconds() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
@@ -113,22 +175,29 @@ class Hub:
         }
 
     async def make(
-        self, users: list[str], settings: Mapping[str, Any], running: bool = False
+        self,
+        users: list[str],
+        settings: Mapping[str, Any],
+        running: bool = False,
+        database: str = "",
     ) -> Answer:
         """Make a spawner for each user.
 
         Args:
             settings: of the configuration's section ``KubeSpawner``.
             running: load the state that a running server of this implementation leaves behind.
+            database: new file for a database of JupyterHub's that users and servers are in, since
+                a spawner may write to it; none if empty.
         """
         from traitlets.config import Config
 
         from kubespawner.spawner import KubeSpawner
 
         config = Config({"KubeSpawner": settings})
+        stored = Stored(database, users) if database else None
         with Measured(self._turns) as measured:
             for name in users:
-                spawner = make_spawner(KubeSpawner, name, config)
+                spawner = make_spawner(KubeSpawner, name, config, stored)
                 if running:
                     spawner.load_state(spawner.get_state())
                 self._spawners[name] = spawner
@@ -139,7 +208,10 @@ class Hub:
         with Measured(self._turns) as measured:
             tasks = [asyncio.ensure_future(s.poll()) for s in self._spawners.values()]
             results = await asyncio.gather(*tasks)
-        return {**measured.figures, "running": sum(result is None for result in results)}
+        running = sum(result is None for result in results)
+        # What can't be asked about counts as running, too.
+        watch = next(iter(self._spawners.values())).pod_reflector
+        return {**measured.figures, "running": running, "held": len(watch.pods)}
 
     async def idle(self, seconds: float) -> Answer:
         """Do nothing but what the implementation does by itself."""
@@ -152,57 +224,83 @@ class Hub:
         gc.collect()
         return {"resident": resident()}
 
-    async def start(self, users: list[str], readers: int = 0) -> Answer:
-        """Start all servers at once; with ``readers`` progress pages open on each."""
-        returned: dict[str, float] = {}
-        failed: dict[str, str] = {}
+    async def start(
+        self, users: list[str], readers: int = 0, seconds: float | None = None
+    ) -> Answer:
+        """Start all servers at once.
+
+        Args:
+            readers: progress pages open on each, until its start is over.
+            seconds: answer after so long, whatever is still under way; None: when all are over.
+        """
         told: dict[str, int] = dict.fromkeys(users, 0)
 
         async def read(name: str) -> None:
             async for _ in self._spawners[name].progress():
                 told[name] += 1
 
-        async def run(name: str) -> None:
-            pages: list[asyncio.Task[None]] = []
+        async def start(name: str) -> None:
+            started = asyncio.ensure_future(self._spawners[name].start())
+            pages = [asyncio.ensure_future(read(name)) for _ in range(readers)]
             try:
-                started = asyncio.ensure_future(self._spawners[name].start())
-                pages += [asyncio.ensure_future(read(name)) for _ in range(readers)]
                 await started
-                returned[name] = time.monotonic()
-            except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - reported
-                failed[name] = f"{type(error).__name__}: {error}"
-            # JupyterHub closes the page when the spawn is over.
-            for page in pages:
-                page.cancel()
-            await asyncio.gather(*pages, return_exceptions=True)
+            finally:
+                # JupyterHub closes the page when the spawn is over.
+                for page in pages:
+                    page.cancel()
+                await asyncio.gather(*pages, return_exceptions=True)
 
-        with Measured(self._turns) as measured:
-            await asyncio.gather(*(run(name) for name in users))
-        return {
-            **measured.figures,
-            "returned": returned,
-            "failed": failed,
-            "told": sum(told.values()),
-        }
+        done = await self._at_once(start, users, seconds)
+        return {**done, "told": sum(told.values())}
 
     async def stop(self, users: list[str]) -> Answer:
         """Stop all servers at once."""
+        return await self._at_once(lambda name: self._spawners[name].stop(), users)
+
+    async def _at_once(
+        self,
+        do: Callable[[str], Awaitable[Any]],
+        users: list[str],
+        seconds: float | None = None,
+    ) -> Answer:
         returned: dict[str, float] = {}
         failed: dict[str, str] = {}
 
-        async def run(name: str) -> None:
+        async def one(name: str) -> None:
             try:
-                await self._spawners[name].stop()
+                await do(name)
                 returned[name] = time.monotonic()
             except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 - reported
                 failed[name] = f"{type(error).__name__}: {error}"
 
-        with Measured(self._turns) as measured:
-            await asyncio.gather(*(run(name) for name in users))
-        return {**measured.figures, "returned": returned, "failed": failed}
+        arrivals = Arrivals()
+        # What they keep would count as growth.
+        noting = arrivals if seconds is None else contextlib.nullcontext()
+        with noting, Measured(self._turns) as measured:
+            began = time.monotonic()
+            all_done = asyncio.gather(*(one(name) for name in users))
+            await (all_done if seconds is None else asyncio.sleep(seconds))
+        ready, gone = arrivals.of_pods()
+        times = {"began": began, "returned": returned, "ready": ready, "gone": gone}
+        return {**measured.figures, **times, "failed": failed}
 
 
-def make_spawner(spawner_class: Any, name: str, config: Any) -> Any:
+class Stored:
+    """Users and their default servers in a database of JupyterHub's."""
+
+    def __init__(self, path: str, names: Iterable[str]):
+        from jupyterhub import orm
+
+        self.db = orm.new_session_factory(f"sqlite:///{path}")()
+        self.servers: dict[str, Any] = {}
+        for name in names:
+            user = orm.User(name=name)
+            self.servers[name] = orm.Spawner(name="", user=user)
+            self.db.add(user)
+        self.db.commit()
+
+
+def make_spawner(spawner_class: Any, name: str, config: Any, stored: Stored | None = None) -> Any:
     """Return a spawner for the default server of user ``name``."""
     from jupyterhub.objects import Hub as HubObject
 
@@ -215,11 +313,14 @@ def make_spawner(spawner_class: Any, name: str, config: Any) -> Any:
         groups=[],
         spawners={},
         server=None,
+        db=stored and stored.db,
     )
+    row = types.SimpleNamespace(name="", server=None, user_options=None, state=None)
     spawner = spawner_class(
         hub=HubObject(ip="127.0.0.1", port=8081, base_url="/hub/"),
         user=user,
-        orm_spawner=types.SimpleNamespace(name="", server=None, user_options=None, state=None),
+        orm_spawner=stored.servers[name] if stored else row,
+        db=stored and stored.db,
         config=config,
         api_token="token",
         oauth_client_id=f"jupyterhub-user-{name}",

@@ -20,7 +20,8 @@ from .hub import Answer, serve
 from .objects import event, pod, ready_status, user_name
 
 NODE = "bench-node"
-_AT_ONCE = 24
+_UNDER_WAY = 24
+_AT_ONCE = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
 _STRATEGIC = "application/strategic-merge-patch+json"
 
 
@@ -35,10 +36,9 @@ class Kubelet:
     def __init__(self, api: Api):
         self._api = api
         self._random = random.Random(4)
-        self._churns = 0
         self._attending: asyncio.Task[None] | None = None
         self._works: set[asyncio.Task[None]] = set()
-        self._slots = asyncio.Semaphore(_AT_ONCE)
+        self._slots = asyncio.Semaphore(_UNDER_WAY)
         self.ready_at: dict[str, float] = {}
         self.gone_at: dict[str, float] = {}
 
@@ -62,7 +62,7 @@ class Kubelet:
 
         async def make(number: int) -> None:
             manifest = pod(user_name(number), namespace, NODE)
-            await self._api.request("POST", path, manifest)
+            await self._create(path, manifest)
             name = manifest["metadata"]["name"]
             await self._api.request(
                 "PATCH", f"{path}/{name}/status", {"status": ready_status(number)}, _STRATEGIC
@@ -75,16 +75,32 @@ class Kubelet:
         """Create events about pods of others, as a busy namespace has them."""
         path = f"/api/v1/namespaces/{namespace}/events"
         await self._all(
-            self._api.request("POST", path, event(namespace, f"other-{n}", f"other-{n}.{n:x}"))
+            self._create(path, event(namespace, f"other-{n}", f"other-{n}.{n:x}"))
             for n in range(first, first + count)
         )
         return {}
 
+    async def _create(self, path: str, body: Object) -> None:
+        """Create an object, unless an earlier attempt that was interrupted already did."""
+        try:
+            await self._api.request("POST", path, body)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+
     async def clear(self, namespace: str, kinds: list[str]) -> Answer:
         """Delete all objects of some kinds at once."""
-        options = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
         for kind in kinds:
-            await self._api.request("DELETE", f"/api/v1/namespaces/{namespace}/{kind}", options)
+            await self._api.request("DELETE", f"/api/v1/namespaces/{namespace}/{kind}", _AT_ONCE)
+        return {}
+
+    async def discard(self, namespace: str, pods: list[str]) -> Answer:
+        """Delete those pods that are there."""
+        path = f"/api/v1/namespaces/{namespace}/pods"
+        await self._all(
+            self._unless_gone(self._api.request("DELETE", f"{path}/{name}", _AT_ONCE))
+            for name in pods
+        )
         return {}
 
     async def churn(self, namespace: str, pods: int, rate: float, seconds: float) -> Answer:
@@ -93,13 +109,13 @@ class Kubelet:
         loop = asyncio.get_running_loop()
         began, count = loop.time(), int(rate * seconds)
         # A patch that changes nothing is no change.
-        self._churns += 1
+        reason = f"Churn{time.time_ns()}"
         step = max(1, pods // count)
 
         async def change(number: int) -> None:
             await asyncio.sleep(began + number / rate - loop.time())
             name = f"jupyter-{user_name((number * step + number * step // pods) % pods)}"
-            condition = {"type": "Ready", "status": "True", "reason": f"Churn{self._churns}"}
+            condition = {"type": "Ready", "status": "True", "reason": reason}
             body = {"status": {"conditions": [condition]}}
             await self._api.request("PATCH", f"{path}/{name}/status", body, _STRATEGIC)
 
@@ -156,7 +172,7 @@ class Kubelet:
         self._works.add(task)
         task.add_done_callback(self._works.discard)
 
-    async def _unless_gone(self, work: Awaitable[None]) -> None:
+    async def _unless_gone(self, work: Awaitable[Any]) -> None:
         """Do something to a pod, which a hub may have deleted meanwhile."""
         try:
             await work
@@ -189,10 +205,9 @@ class Kubelet:
 
     async def _remove(self, path: str, name: str, delay: float) -> None:
         await asyncio.sleep(delay)
-        options = {"kind": "DeleteOptions", "apiVersion": "v1", "gracePeriodSeconds": 0}
         async with self._slots:
             self.gone_at[name] = time.monotonic()
-            await self._api.request("DELETE", f"{path}/{name}", options)
+            await self._api.request("DELETE", f"{path}/{name}", _AT_ONCE)
 
 
 async def _main(kubeconfig: str) -> None:
@@ -203,6 +218,7 @@ async def _main(kubeconfig: str) -> None:
             kubelet.fill,
             kubelet.events,
             kubelet.clear,
+            kubelet.discard,
             kubelet.churn,
             kubelet.attend,
             kubelet.leave,

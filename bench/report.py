@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from .costs import costs
 from .rows import Line, lines
 from .samples import Run
 
@@ -32,16 +33,18 @@ def cells(line: Line) -> list[str]:
     """Return the texts of one line, in the order of the headings."""
     unit = line.row.unit
 
-    def both(value: float | None, spread: float) -> str:
+    def both(value: float | None, spread: float, rounds: int, failed: bool) -> str:
+        if value is None and failed:
+            return "failed"
         text = figure(value, unit)
-        return f"{text} ± {spread * 50:.0f} %" if line.rounds > 1 and value else text
+        return f"{text} ± {spread * 50:.0f} %" if rounds > 1 and value else text
 
     return [
         line.row.scenario,
         f"{line.size:,}",
         line.row.measured,
-        both(line.ours, line.ours_spread),
-        both(line.peer, line.peer_spread),
+        both(line.ours, line.ours_spread, line.ours_rounds, line.ours_failed),
+        both(line.peer, line.peer_spread, line.peer_rounds, line.peer_failed),
         "–" if line.ratio is None else f"{figure(line.ratio)}×",
         str(line.target),
         _VERDICTS[line.met],
@@ -61,6 +64,8 @@ def show(run: Run, console: Console) -> None:
         style = {True: "green", False: "red", None: ""}[line.met]
         table.add_row(*cells(line), style=style)
     console.print(table)
+    for text in _failures(run):
+        console.print(text, markup=False)
 
 
 def title(run: Run) -> str:
@@ -87,11 +92,18 @@ def markdown(run: Run) -> str:
         f"- Python {versions.get('python')}, JupyterHub {versions.get('jupyterhub')}, "
         f"kubernetes_asyncio {versions.get('kubernetes_asyncio')} on both sides; "
         f"API server {about.get('apiserver', '')}.",
-        *([f"- {about['note']}"] if "note" in about else []),
+        *([f"- Took {about['minutes']} minutes."] if "minutes" in about else []),
         "- Medians over the rounds; ± is half of the distance between the largest and the smallest "
         "round, in percent of the median. “Size” is the number of pods, spawns or events.",
         "",
         *_rows_of_markdown(lines(run)),
+        "",
+        *_failed_of_markdown(run),
+        "## Hub CPU by step",
+        "",
+        "What each step costs this package's hub, the most first.",
+        "",
+        *(f"- {cost.what}: {figure(cost.seconds, 's')}" for cost in costs(run)),
         "",
         "## Requests",
         "",
@@ -102,6 +114,19 @@ def markdown(run: Run) -> str:
         listed = ", ".join(f"{count:g} × {what}" for what, count in sorted(requests.items()))
         parts.append(f"- {name}: {listed}")
     return "\n".join(parts) + "\n"
+
+
+def _failures(run: Run) -> list[str]:
+    return [
+        f"{', '.join(failure.metrics)} at {failure.size:,}, {failure.side}: "
+        + failure.reason.splitlines()[0]
+        for failure in run.failures
+    ]
+
+
+def _failed_of_markdown(run: Run) -> list[str]:
+    failures = [f"- {text}" for text in _failures(run)]
+    return ["## What could not be measured", "", *failures, ""] if failures else []
 
 
 def _rows_of_markdown(all_lines: Iterable[Line]) -> list[str]:

@@ -8,133 +8,108 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from . import peer
 from .apiserver import ApiServer
 from .children import Child
+from .hubside import HubSide, Profiles
 from .objects import user_name
+from .plan import Plan, Population, Spawns
 from .samples import SIDES, Run, machine, percentile
 
 Say = Callable[[str], None]
+Note = Callable[[str, float], None]
 
 _MILLION = 1e6
 _KIBI = 1024.0
-_ATTACH_SECONDS = 1.5
 _START_TIMEOUT = 60
-
-
-@dataclass(frozen=True)
-class Population:
-    """Measurements with so many running pods."""
-
-    size: int
-    rounds: int
-    idle_seconds: float
-    churn_seconds: float
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How much of everything one run does.
-
-    Attributes:
-        others: pods that run already while servers are started.
-        ready: least and most seconds from a pod's creation to its readiness.
-        events: numbers of old events in the namespace, smallest first.
-        readers: spawns with a progress page open each, in a namespace full of events.
-    """
-
-    name: str
-    populations: tuple[Population, ...]
-    churn_rate: float
-    spawns: int
-    spawn_rounds: int
-    others: int
-    ready: tuple[float, float]
-    gone: tuple[float, float]
-    events: tuple[int, ...]
-    readers: int
-    event_rounds: int
-
-
-FULL = Plan(
-    name="full",
-    populations=(
-        Population(1_000, rounds=2, idle_seconds=20, churn_seconds=10),
-        Population(3_000, rounds=1, idle_seconds=20, churn_seconds=10),
-        Population(5_000, rounds=1, idle_seconds=60, churn_seconds=10),
-        Population(10_000, rounds=2, idle_seconds=60, churn_seconds=20),
-        Population(30_000, rounds=1, idle_seconds=30, churn_seconds=20),
-    ),
-    churn_rate=100,
-    spawns=500,
-    spawn_rounds=2,
-    others=1_000,
-    ready=(6, 10),
-    gone=(1, 5),
-    events=(3_500, 35_000),
-    readers=100,
-    event_rounds=2,
-)
-QUICK = Plan(
-    name="quick",
-    populations=(Population(1_000, rounds=1, idle_seconds=15, churn_seconds=5),),
-    churn_rate=100,
-    spawns=50,
-    spawn_rounds=1,
-    others=100,
-    ready=(2, 4),
-    gone=(0.5, 1),
-    events=(2_000,),
-    readers=20,
-    event_rounds=1,
-)
+# For what the cluster is filled with.
+_FILL_SECONDS = 900.0
+# How long a hub that answers its polls before it has listed may take to list after all.
+_LIST_SECONDS = 120.0
+# How much later than asked a busy hub may say what was done.
+_LATE_SECONDS = 120.0
+_POPULATION = ("make.", "restart.", "memory", "poll.", "idle.", "churn.")
 
 
 class Bench:
     """One run: the API server, the kubelet, and what is measured on them.
 
+    What fails or hangs is noted in the run, and the rest goes on.
+
     Args:
         folder: for logs and data of the processes; removed by who made it.
-        profiles: if given, gets a flame graph of every measured step of our side, and the peer
-            is left out.
+        keep: called with the run after each measurement.
+        profiles: if given, the steps of our side that get a flame graph; the peer is left out.
     """
 
-    def __init__(self, plan: Plan, folder: Path, say: Say, profiles: Path | None = None):
+    def __init__(
+        self,
+        plan: Plan,
+        folder: Path,
+        say: Say,
+        keep: Callable[[Run], None] = lambda run: None,
+        profiles: Profiles | None = None,
+    ):
         self.plan = plan
         self.run = Run(plan.name, about=machine())
         self._folder = folder
         self._say = say
+        self._keep = keep
         self._profiles = profiles
         self._sides = SIDES if profiles is None else ("ours",)
         self._turn = 0
 
     def go(self) -> Run:
         """Run all scenarios and return what was measured."""
-        with ExitStack() as stack:
-            self._api = stack.enter_context(ApiServer(self._folder))
+        began = time.monotonic()
+        with ApiServer(self._folder) as self._api:
             self.run.about["apiserver"] = self._api.version
-            argv = [sys.executable, "-m", "bench.kubelet", str(self._api.kubeconfig("kubelet"))]
-            self._kubelet = stack.enter_context(Child(argv, log=self._folder / "kubelet.log"))
             self._measure_populations()
-            for claims in (False, True):
-                self._measure_spawns(claims)
+            for spawns in self.plan.kinds:
+                self._measure_spawns(spawns)
             self._measure_events()
+        self.run.about["minutes"] = round((time.monotonic() - began) / 60, 1)
+        self._keep(self.run)
         return self.run
 
-    def _rounds(self, count: int) -> Iterator[str]:
-        """Yield each side ``count`` times, the first one in turn."""
-        for number in range(count if self._profiles is None else 1):
-            yield from self._sides if number % 2 == 0 else reversed(self._sides)
+    # ---- what all scenarios need -------------------------------------------------------
+
+    @contextlib.contextmanager
+    def _attempt(self, metrics: tuple[str, ...], size: int, *sides: str) -> Iterator[None]:
+        """Note instead of raise what goes wrong with some metrics of one size."""
+        began = time.monotonic()
+        try:
+            yield
+        except Exception as error:  # noqa: BLE001 - told in the table; the rest can be measured
+            reason = f"{type(error).__name__}: {error}"
+            self._say(f"  failed: {reason}")
+            for side in sides:
+                self.run.fail(metrics, size, side, reason)
+        self._say(f"  {' and '.join(sides)}: {time.monotonic() - began:.0f} s")
+        self._keep(self.run)
+
+    @contextlib.contextmanager
+    def _cluster(self, namespace: str) -> Iterator[None]:
+        """A kubelet of its own for one scenario, so that one that ends does not end the rest."""
+        argv = [sys.executable, "-m", "bench.kubelet", str(self._api.kubeconfig("kubelet"))]
+        with Child(argv, log=self._folder / "kubelet.log") as self._kubelet:
+            self._kubelet.ask("namespace", name=namespace)
+            yield
+
+    def _rounds(self, counts: Mapping[str, int]) -> Iterator[str]:
+        """Yield each side as often as ``counts`` says, the first one in turn."""
+        if self._profiles is not None:
+            yield from self._sides
+            return
+        for number in range(max(counts.values())):
+            ordered = self._sides if number % 2 == 0 else tuple(reversed(self._sides))
+            yield from (side for side in ordered if number < counts[side])
 
     @contextlib.contextmanager
     def _hub(self, side: str) -> Iterator[HubSide]:
@@ -152,27 +127,39 @@ class Bench:
                 self.run.about[side] = child.ask("about")
                 yield HubSide(side, child, wire, self._api, self._profiles)
 
+    def _noter(self, hub: HubSide, size: int, prefix: str = "") -> Note:
+        def note(metric: str, value: float) -> None:
+            self.run.add(f"{prefix}{metric}", size, hub.side, value)
+
+        return note
+
     # ---- many running pods -------------------------------------------------------------
 
     def _measure_populations(self) -> None:
         namespace, filled = "running", 0
-        self._kubelet.ask("namespace", name=namespace)
         for population in self.plan.populations:
             size = population.size
             self._say(f"{size:,} running pods")
-            self._kubelet.ask("fill", namespace=namespace, first=filled, count=size - filled)
-            filled = size
-            for side in self._rounds(population.rounds):
-                self._say(f"  {side}")
-                with self._hub(side) as hub:
-                    self._measure_population(hub, namespace, population)
+            with self._attempt(_POPULATION, size, *self._sides), self._cluster(namespace):
+                self._kubelet.ask(
+                    "fill",
+                    namespace=namespace,
+                    first=filled,
+                    count=size - filled,
+                    within=_FILL_SECONDS,
+                )
+                filled = size
+                done: set[str] = set()
+                for side in self._rounds(dict.fromkeys(SIDES, population.restarts)):
+                    with self._attempt(_POPULATION, size, side), self._hub(side) as hub:
+                        self._measure_restart(hub, namespace, size)
+                        if side not in done:
+                            done.add(side)
+                            self._measure_idle(hub, population)
+                            self._measure_churn(hub, namespace, population)
 
-    def _measure_population(self, hub: HubSide, namespace: str, population: Population) -> None:
-        size = population.size
-
-        def note(metric: str, value: float) -> None:
-            self.run.add(metric, size, hub.side, value)
-
+    def _measure_restart(self, hub: HubSide, namespace: str, size: int) -> None:
+        note = self._noter(hub, size)
         users = [user_name(number) for number in range(size)]
         made = hub.make(users, {"namespace": namespace}, running=True)
         note("make.cpu", made["cpu"] / size * _MILLION)
@@ -180,12 +167,27 @@ class Bench:
         restart = hub.measured("restart", "poll")
         if restart["running"] != size:
             raise RuntimeError(f"{hub.side} found {restart['running']} of {size} pods running")
-        note("restart.seconds", restart["seconds"])
-        note("restart.stall", restart["stall"] * 1000)
-        note("restart.cpu", restart["cpu"])
+        if restart["held"] == size:
+            note("restart.seconds", restart["seconds"])
+            note("restart.stall", restart["stall"] * 1000)
+            note("restart.cpu", restart["cpu"])
+        else:
+            reason = f"the polls were answered before the list had come: {restart['held']} pods"
+            self._say(f"  {hub.side}: {reason}")
+            self.run.fail(("restart.",), size, hub.side, reason)
+            self._await_list(hub, size)
         note("memory", (hub.settled() - before) / size / _KIBI)
         note("poll.cpu", hub.measured("poll", "poll")["cpu"] / size * _MILLION)
 
+    def _await_list(self, hub: HubSide, size: int) -> None:
+        deadline = time.monotonic() + _LIST_SECONDS
+        while (held := hub.measured("", "poll")["held"]) != size:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{hub.side} listed {held} of {size} pods")
+            hub.measured("", "idle", seconds=1)
+
+    def _measure_idle(self, hub: HubSide, population: Population) -> None:
+        note = self._noter(hub, population.size)
         account = hub.account()
         idle = hub.measured("idle", "idle", seconds=population.idle_seconds)
         minutes = population.idle_seconds / 60
@@ -194,10 +196,12 @@ class Bench:
         note("idle.bytes", account.bytes_to_hub() / minutes / _KIBI)
         note("idle.lists", account.requests()["list pods"] / minutes)
 
+    def _measure_churn(self, hub: HubSide, namespace: str, population: Population) -> None:
+        note = self._noter(hub, population.size)
         self._kubelet.tell(
             "churn",
             namespace=namespace,
-            pods=size,
+            pods=population.size,
             rate=self.plan.churn_rate,
             seconds=population.churn_seconds,
         )
@@ -209,60 +213,53 @@ class Bench:
 
     # ---- many starts and stops at once -------------------------------------------------
 
-    def _measure_spawns(self, claims: bool) -> None:
-        namespace = "starting"
-        kind = "claims" if claims else "plain"
-        self._kubelet.ask("namespace", name=namespace)
-        if not claims:
-            self._kubelet.ask("fill", namespace=namespace, first=0, count=self.plan.others)
-        self._say(f"{self.plan.spawns} spawns, {kind}")
-        settings: dict[str, Any] = {"namespace": namespace, "start_timeout": _START_TIMEOUT}
-        if claims:
-            volume = {"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}}
-            settings |= {
-                "storage_pvc_ensure": True,
-                "storage_capacity": "1Gi",
-                "volumes": [volume],
-                "volume_mounts": [{"name": "home", "mountPath": "/home/jovyan"}],
-            }
-        for side in self._rounds(self.plan.spawn_rounds):
-            self._say(f"  {side}")
-            with self._hub(side) as hub:
-                self._measure_spawn(hub, settings, kind)
-            self._kubelet.ask("clear", namespace=namespace, kinds=["persistentvolumeclaims"])
+    def _measure_spawns(self, spawns: Spawns) -> None:
+        namespace, count = f"starting-{spawns.kind}", self.plan.spawns
+        metrics = (f"{spawns.kind}.",)
+        self._say(f"{count} spawns, {spawns.kind}")
+        with self._attempt(metrics, count, *self._sides), self._cluster(namespace):
+            self._kubelet.ask(
+                "fill", namespace=namespace, first=0, count=self.plan.others, within=_FILL_SECONDS
+            )
+            for side in self._rounds({"ours": spawns.ours, "peer": spawns.peer}):
+                users = self._new_users(count)
+                with self._attempt(metrics, count, side), self._hub(side) as hub:
+                    self._measure_spawn(hub, namespace, spawns.kind, users)
+                # Of starts that failed.
+                pods = [f"jupyter-{name}" for name in users]
+                self._kubelet.ask("discard", namespace=namespace, pods=pods)
+                self._kubelet.ask("clear", namespace=namespace, kinds=["persistentvolumeclaims"])
 
-    def _measure_spawn(self, hub: HubSide, settings: dict[str, Any], kind: str) -> None:
-        count = self.plan.spawns
-
-        def note(metric: str, value: float) -> None:
-            self.run.add(f"{kind}.{metric}", count, hub.side, value)
-
+    def _measure_spawn(self, hub: HubSide, namespace: str, kind: str, users: list[str]) -> None:
+        count = len(users)
+        note = self._noter(hub, count, f"{kind}.")
+        settings = _settings(namespace, kind)
         hub.make([user_name(0)], settings)
         # A hub that starts servers has been watching for long.
         hub.measured("", "poll")
-        users = self._new_users(count)
-        hub.make(users, settings)
-        self._attend(settings["namespace"], tell=False)
+        hub.make(users, settings, database=self._folder / f"{users[0]}.sqlite")
+        self._attend(namespace, tell=False)
         account = hub.account()
         started = hub.measured(f"start-{kind}", "start", users=users)
         self._check_failures(hub.side, started, users)
         note("start.failed", len(started["failed"]))
         requests = account.requests()
         times = self._kubelet.ask("leave")
-        _note_delays(note, "start", started["returned"], times["ready"])
+        _note_delays(note, "start", started["returned"], times["ready"], started["ready"])
         note("start.cpu", started["cpu"] / count * 1000)
         note("start.stall", started["stall"] * 1000)
         note("start.requests", sum(requests.values()) / count)
         self.run.requests[f"start-{kind} {hub.side}"] = dict(requests)
 
-        self._attend(settings["namespace"], tell=False)
+        running = list(started["returned"])
+        self._attend(namespace, tell=False)
         account = hub.account()
-        stopped = hub.measured(f"stop-{kind}", "stop", users=users)
-        self._check_failures(hub.side, stopped, users)
+        stopped = hub.measured(f"stop-{kind}", "stop", users=running)
+        self._check_failures(hub.side, stopped, running)
         times = self._kubelet.ask("leave")
-        _note_delays(note, "stop", stopped["returned"], times["gone"])
-        note("stop.cpu", stopped["cpu"] / count * 1000)
-        note("stop.requests", sum(account.requests().values()) / count)
+        _note_delays(note, "stop", stopped["returned"], times["gone"], stopped["gone"])
+        note("stop.cpu", stopped["cpu"] / len(running) * 1000)
+        note("stop.requests", sum(account.requests().values()) / len(running))
 
     def _check_failures(self, side: str, done: dict[str, Any], users: list[str]) -> None:
         """Say what failed; ours must not."""
@@ -270,7 +267,9 @@ class Bench:
         if failed:
             self._say(f"  {len(failed)} of {side} failed, the first: {next(iter(failed.values()))}")
         if failed and side == "ours":
-            raise RuntimeError(f"{len(failed)} of {len(users)} failed")
+            raise RuntimeError(
+                f"{len(failed)} of {len(users)} failed: {next(iter(failed.values()))}"
+            )
 
     def _new_users(self, count: int) -> list[str]:
         """Return names that no pod has had yet."""
@@ -287,109 +286,79 @@ class Bench:
 
     def _measure_events(self) -> None:
         namespace, written = "eventful", 0
-        self._kubelet.ask("namespace", name=namespace)
         for count in self.plan.events:
             self._say(f"{count:,} events, {self.plan.readers} progress pages")
-            self._kubelet.ask("events", namespace=namespace, first=written, count=count - written)
-            written = count
-            for side in self._rounds(self.plan.event_rounds):
-                self._say(f"  {side}")
-                with self._hub(side) as hub:
-                    self._measure_progress(hub, namespace, count)
-                self._kubelet.ask("clear", namespace=namespace, kinds=["pods"])
+            with self._attempt(("events.",), count, *self._sides), self._cluster(namespace):
+                self._kubelet.ask(
+                    "events",
+                    namespace=namespace,
+                    first=written,
+                    count=count - written,
+                    within=_FILL_SECONDS,
+                )
+                written = count
+                for side in self._sides:
+                    with self._attempt(("events.",), count, side), self._hub(side) as hub:
+                        self._measure_progress(hub, namespace, count)
+                    self._kubelet.ask("leave")
+                    self._kubelet.ask("clear", namespace=namespace, kinds=["pods"])
 
     def _measure_progress(self, hub: HubSide, namespace: str, count: int) -> None:
-        settings = {"namespace": namespace, "start_timeout": _START_TIMEOUT}
+        """Measure starts with an open page each for a fixed time, done by then or not."""
+        note, seconds = self._noter(hub, count, "events."), self.plan.window
+        # None of them gives up while it is measured.
+        settings = {"namespace": namespace, "start_timeout": 4 * seconds}
         hub.make([user_name(0)], settings)
         hub.measured("", "poll")
         users = self._new_users(self.plan.readers)
         hub.make(users, settings)
         self._attend(namespace, tell=True)
-        before = hub.settled()
-        started = hub.measured("events", "start", users=users, readers=1)
-        self._check_failures(hub.side, started, users)
-        self.run.add("events.failed", count, hub.side, len(started["failed"]))
-        self.run.add("events.cpu", count, hub.side, started["cpu"])
-        self.run.add("events.stall", count, hub.side, started["stall"] * 1000)
-        self.run.add("events.growth", count, hub.side, (hub.settled() - before) / 2**20)
-        self._kubelet.ask("leave")
+        hub.settled()
+        window = hub.window("events", seconds, "start", users=users, readers=1)
+        note("cpu", window.cpu)
+        note("growth", window.growth / 2**20)
+        started = window.outcome(_LATE_SECONDS)
+        end = started["began"] + seconds
+        done = sum(at <= end for at in started["returned"].values())
+        note("missing", len(users) - done)
+        note("cpu.each", window.cpu / done * 1000 if done else float("inf"))
+        note("stall", started["stall"] * 1000)
 
 
-class HubSide:
-    """A hub process under measurement."""
-
-    def __init__(self, side: str, child: Child, wire: Child, api: ApiServer, profiles: Path | None):
-        self.side = side
-        self._child, self._wire, self._api, self._profiles = child, wire, api, profiles
-
-    def make(
-        self, users: Sequence[str], settings: dict[str, Any], *, running: bool = False
-    ) -> dict[str, Any]:
-        return self._child.ask("make", users=list(users), settings=settings, running=running)
-
-    def settled(self) -> int:
-        """Return the resident bytes after garbage collection."""
-        return self._child.ask("settle")["resident"]
-
-    def measured(self, step: str, do: str, **arguments: Any) -> dict[str, Any]:
-        """Do something and return its figures; with a flame graph named ``step`` if asked for."""
-        with self._profiled(step):
-            return self._child.ask(do, **arguments)
-
-    def account(self) -> Account:
-        """Return an account of this side's requests and bytes from now on."""
-        return Account(self.side, self._api, self._wire)
-
-    @contextlib.contextmanager
-    def _profiled(self, step: str) -> Iterator[None]:
-        if self._profiles is None or not step:
-            yield
-            return
-        path = self._profiles / f"{step}.svg"
-        argv = [str(Path(sys.executable).with_name("py-spy")), "record", "--pid"]
-        argv += [str(self._child.pid), "--output", str(path), "--rate", "250", "--gil"]
-        with subprocess.Popen(
-            argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-        ) as recorder:
-            # It does not say when it has attached, nor heeds a signal before.
-            time.sleep(_ATTACH_SECONDS)
-            yield
-            while recorder.poll() is None:
-                recorder.send_signal(signal.SIGINT)
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    recorder.wait(timeout=1)
-
-
-class Account:
-    """Requests and bytes of one side since this was made."""
-
-    def __init__(self, side: str, api: ApiServer, wire: Child):
-        self._side, self._wire = side, wire
-        self._audit = api.audit()
-        self._from = wire.ask("count")["to_hub"]
-
-    def bytes_to_hub(self) -> int:
-        """Return the bytes that the API server sent, as they went over the wire."""
-        return self._wire.ask("count")["to_hub"] - self._from
-
-    def requests(self) -> Any:
-        """Return the number of requests by "verb resource"."""
-        return self._audit.requests(self._side)
+def _settings(namespace: str, kind: str) -> dict[str, Any]:
+    settings: dict[str, Any] = {"namespace": namespace, "start_timeout": _START_TIMEOUT}
+    if kind == "claims":
+        volume = {"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}}
+        settings |= {
+            "storage_pvc_ensure": True,
+            "storage_capacity": "1Gi",
+            "volumes": [volume],
+            "volume_mounts": [{"name": "home", "mountPath": "/home/jovyan"}],
+        }
+    return settings
 
 
 def _note_delays(
-    note: Callable[[str, float], None],
+    note: Note,
     metric: str,
     returned: dict[str, float],
     caused: dict[str, float],
+    received: dict[str, float],
 ) -> None:
     """Note p50 and p99 in milliseconds from what the kubelet did to what the hub returned.
 
-    A stop of a server whose start had failed has no cause, and does not count.
+    And what of it went by before the hub's watch brought the event, and after. What has no cause,
+    or came before it, does not count.
     """
-    pods = {f"jupyter-{name}": at for name, at in returned.items()}
-    delays = [at - caused[pod] for pod, at in pods.items() if pod in caused]
-    if not delays:
-        return
-    note(f"{metric}.p50", percentile(delays, 50) * 1000)
-    note(f"{metric}.p99", percentile(delays, 99) * 1000)
+    parts: dict[str, list[float]] = {"": [], ".there": [], ".here": []}
+    for name, at in returned.items():
+        pod = f"jupyter-{name}"
+        if pod in caused and caused[pod] <= at:
+            parts[""].append(at - caused[pod])
+            if caused[pod] <= received.get(pod, 0) <= at:
+                parts[".there"].append(received[pod] - caused[pod])
+                parts[".here"].append(at - received[pod])
+    for part, delays in parts.items():
+        if delays:
+            note(f"{metric}{part}.p50", percentile(delays, 50) * 1000)
+            note(f"{metric}{part}.p99", percentile(delays, 99) * 1000)

@@ -6,17 +6,23 @@ import asyncio
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
+import aiohttp
 import pytest
+from aiohttp.base_protocol import BaseProtocol
 
 from bench import plots, report
 from bench.apiserver import Audit
 from bench.children import Child, ChildFailed
-from bench.hub import Measured, Turns
+from bench.costs import costs, profiled
+from bench.hub import Arrivals, Measured, Turns
 from bench.objects import pod, ready_status, user_name
+from bench.plan import FULL, PARTS
 from bench.rows import ROWS, Target, lines
 from bench.samples import Run, machine, percentile, spread
+from bench.scenarios import Bench
 from bench.wire import Wire
 from kubespawner.localcluster.pytest_plugin import ANSWERING
 from tests.support.schemas import assert_valid
@@ -71,7 +77,7 @@ def test_a_target_is_met(target, ours, ratio, met):
 def test_lines_have_medians_and_their_ratio():
     run = run_with(idle_cpu=([1, 3, 2], [100, 400, 300]), memory=([2.0], []))
     cpu, memory = lines(run)
-    assert (cpu.ours, cpu.peer, cpu.ratio, cpu.met, cpu.rounds) == (2, 300, 150, True, 3)
+    assert (cpu.ours, cpu.peer, cpu.ratio, cpu.met, cpu.ours_rounds) == (2, 300, 150, True, 3)
     assert cpu.ours_spread == 1
     assert (memory.peer, memory.ratio, memory.met) == (None, None, None)
 
@@ -91,6 +97,32 @@ def test_a_target_for_big_sizes_is_not_asked_of_small_ones():
     assert (big.met, str(big.target)) == (False, "≥ 3×")
 
 
+def test_what_failed_is_a_line_of_the_table_without_figures():
+    run = run_with(idle_cpu=([], [100.0]))
+    run.fail(("idle.", "churn."), 1000, "ours", "it hung")
+    by_metric = {line.row.metric: line for line in lines(run)}
+    assert set(by_metric) == {
+        row.metric for row in ROWS if row.metric.startswith(("idle", "churn"))
+    }
+    cpu, stall = by_metric["idle.cpu"], by_metric["churn.stall"]
+    assert (cpu.ours, cpu.ours_failed, cpu.peer, cpu.ratio, cpu.met) == (
+        None,
+        True,
+        100,
+        None,
+        None,
+    )
+    assert (stall.ours_failed, stall.peer_failed) == (True, False)
+
+
+def test_nothing_done_costs_infinitely_much_each():
+    run = run_with()
+    for side, value in (("ours", 5.0), ("peer", float("inf")), ("peer", float("inf"))):
+        run.add("events.cpu.each", 35_000, side, value)
+    (line,) = lines(run)
+    assert (line.ratio, line.peer_spread) == (float("inf"), 0)
+
+
 def test_every_row_is_of_another_metric():
     metrics = [row.metric for row in ROWS]
     assert len(set(metrics)) == len(metrics)
@@ -99,8 +131,58 @@ def test_every_row_is_of_another_metric():
 def test_a_run_is_read_as_it_was_written(tmp_path):
     run = run_with(idle_cpu=([1.5], [2.5]))
     run.requests["start-plain ours"] = {"create pods": 500}
+    run.fail(("idle.",), 1000, "peer", "it hung")
+    run.add("events.cpu.each", 1000, "peer", float("inf"))
     run.save(tmp_path / "run.json")
     assert Run.load(tmp_path / "run.json") == run
+
+
+def test_what_is_measured_anew_takes_the_place_of_the_scenario():
+    old = run_with(idle_cpu=([1.0], [2.0]), memory=([3.0], [4.0]))
+    old.fail(("idle.",), 1000, "peer", "it hung")
+    new = run_with(idle_stall=([5.0], [6.0]))
+    run = old.renewed(new)
+    assert {sample.metric for sample in run.samples} == {"memory", "idle.stall"}
+    assert run.failures == []
+
+
+# ---- plans ---------------------------------------------------------------------------------
+
+
+def test_the_dearest_step_comes_first_at_its_full_size():
+    run = Run("full")
+    run.add("make.cpu", 10_000, "ours", 300)
+    run.add("make.cpu", 30_000, "ours", 600)
+    run.add("plain.start.cpu", 500, "ours", 8)
+    run.add("plain.start.cpu", 500, "peer", 800)
+    first, second = costs(run)
+    assert (first.step, first.seconds) == ("start-plain", 4)
+    assert (second.step, second.seconds, second.what) == ("make", 3, "10,000 spawners made")
+
+
+def test_a_profile_does_only_what_its_steps_need():
+    plan = profiled(FULL, {"make", "start-claims"})
+    assert [p.size for p in plan.populations] == [10_000]
+    assert [spawns.kind for spawns in plan.kinds] == ["claims"]
+    assert plan.events == ()
+
+
+def test_every_part_of_the_plan_can_be_left_out():
+    assert FULL.only(PARTS) == FULL
+    nothing = FULL.only(())
+    assert (nothing.populations, nothing.kinds, nothing.events) == ((), (), ())
+
+
+def test_what_fails_is_noted_and_kept_and_the_rest_goes_on(tmp_path):
+    kept = []
+    bench = Bench(FULL, tmp_path, lambda text: None, lambda run: kept.append(len(run.failures)))
+    with bench._attempt(("idle.",), 1000, "ours"):
+        raise ChildFailed("it hung")
+    with bench._attempt(("events.",), 3500, "ours", "peer"):
+        pass
+    assert kept == [1, 1]
+    assert bench.run.failed("idle.cpu", 1000, "ours")
+    assert not bench.run.failed("events.cpu", 3500, "ours")
 
 
 # ---- table and plots -----------------------------------------------------------------------
@@ -127,12 +209,15 @@ def test_the_page_tells_figures_verdicts_and_circumstances(tmp_path):
     run = run_with(idle_cpu=([1, 2], [150, 170]), memory=([10.0], [20.0]))
     run.about["peer"] = {"kubespawner": "7.1.0"}
     run.requests["start-plain ours"] = {"create pods": 500}
+    run.fail(("churn.",), 1000, "peer", "it hung\nand this is its log")
     report.write(run, tmp_path)
     page = (tmp_path / "quick.md").read_text()
     assert "| 1.5 s ± 33 % | 160 s ± 6 % | 107× | ≥ 50× | met |" in page
     assert "| 10 KiB | 20 KiB | 2× | ≥ 5× | missed |" in page
     assert run.about["date"] in page and "7.1.0" in page
     assert "500 × create pods" in page
+    assert "churn. at 1,000, peer: it hung\n" in page
+    assert "a minute with 1,000 idle servers: 1.5 s" in page
     assert Run.load(tmp_path / "quick.json") == run
 
 
@@ -197,6 +282,26 @@ async def test_the_wire_counts_bytes_and_can_be_cut():
     server.close()
 
 
+async def test_events_of_a_watch_are_timed_when_they_are_complete():
+    def line(kind, name, status):
+        item = {"kind": "Pod", "metadata": {"name": name}, "status": status}
+        return json.dumps({"type": kind, "object": item}, separators=(",", ":")).encode() + b"\n"
+
+    ready = line("MODIFIED", "a", {"conditions": [{"type": "Ready", "status": "True"}]})
+    gone = line("DELETED", "b", {})
+    stream = aiohttp.StreamReader(BaseProtocol(asyncio.get_running_loop()), 2**16)
+    with Arrivals() as arrivals:
+        stream.feed_data(b'{"kind":"PodList"}\n' + line("ADDED", "a", {}) + ready[:50])
+        before = time.monotonic()
+        stream.feed_data(ready[50:] + gone[:-1])
+        between = time.monotonic()
+        stream.feed_data(gone[-1:])
+    stream.feed_data(line("DELETED", "c", {}))
+    became_ready, went = arrivals.of_pods()
+    assert set(became_ready) == {"a"} and before <= became_ready["a"] <= between
+    assert set(went) == {"b"} and went["b"] >= between
+
+
 def test_a_turn_of_the_loop_is_timed_from_wait_to_wait():
     turns = Turns()
     loop = asyncio.SelectorEventLoop(turns)
@@ -235,6 +340,14 @@ def test_a_child_answers_in_order_and_tells_why_it_ended(tmp_path):
             child.ask("fail")
 
 
+def test_a_child_that_does_not_answer_is_ended(tmp_path):
+    with Child(["sleep", "600"], log=tmp_path / "log") as child:
+        with pytest.raises(ChildFailed, match=r"did not answer within 0\.1 seconds"):
+            child.ask("anything", within=0.1)
+        with pytest.raises(ProcessLookupError):
+            os.kill(child.pid, 0)
+
+
 # ---- population ----------------------------------------------------------------------------
 
 
@@ -267,7 +380,10 @@ async def test_a_hub_starts_polls_and_stops_servers_on_command(local_cluster, tm
         started = await ask("start", users=users, readers=1)
         assert set(started["returned"]) == set(users) and not started["failed"]
         assert started["told"] > 0 and started["cpu"] > 0
-        assert (await ask("poll"))["running"] == 2
+        pods = {"jupyter-alice", "jupyter-bob"}
+        assert set(started["ready"]) == pods
+        polled = await ask("poll")
+        assert (polled["running"], polled["held"]) == (2, 2)
         stopped = await ask("stop", users=users)
-        assert set(stopped["returned"]) == set(users)
+        assert set(stopped["returned"]) == set(users) and set(stopped["gone"]) == pods
         assert (await ask("poll"))["running"] == 0
