@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
+from functools import lru_cache
 from typing import Any
 
 from kubernetes_asyncio.client import ApiException
@@ -17,7 +18,9 @@ from . import figures
 from .addresses import Addresses
 from .diagnosis import ServerStatus, restarted, server_status, why_gone
 from .feed import ProgressEvent
+from .kube.informer import Health
 from .kube.requests import ApiUnavailable, Deadline
+from .kube.summary import Header
 from .ownership import Owner, is_pod_of, is_terminating, spawn_id_of, uid_of
 from .pods import PodPlace
 from .waiting import Waiting
@@ -25,6 +28,8 @@ from .watching import Unknown
 
 # A server that its user shut down from within ends like this; nobody needs to be told.
 _ON_PURPOSE = ("ServerExited", 0)
+# What a poll asks of a pod, and a subclass may answer otherwise from one poll to the next.
+_QUESTIONS = ("is_pod_running", "_get_pod_url", "_get_pod_port", "_update_address", "_find_pod")
 
 
 class Ending(Waiting, Addresses):
@@ -48,6 +53,9 @@ class Ending(Waiting, Addresses):
     # How the last server ended, if not on purpose: reason, message for its user, time, UID of
     # its pod. JSON, as it is in the state.
     _last_exit: Mapping[str, str] = {}
+    # Of the last poll, if it found the server running: the pod as the cache knew it, and the URL
+    # that the hub had.
+    _seen_running: tuple[Header, str] | None = None
 
     def _place(self) -> PodPlace:
         return PodPlace(
@@ -71,6 +79,8 @@ class Ending(Waiting, Addresses):
             return None
         if self._unresolved and not starting:
             return await self._poll_unresolved()
+        if self._seen_running is not None and self._is_as_seen(*self._seen_running):
+            return None
         pod = await self._find_pod()
         if isinstance(pod, Unknown):
             self._note_outage(pod)
@@ -92,7 +102,36 @@ class Ending(Waiting, Addresses):
             self._note_restarts(pod)
         if self.is_pod_running(pod):
             await self._update_address(pod)
+            if not starting:
+                self._note_running(pod)
         return None
+
+    def _is_as_seen(self, header: Header, url: str) -> bool:
+        """Whether a poll would find what the last one found, without decoding the pod."""
+        pods = self._pods()
+        return (
+            pods.health is Health.FRESH
+            # A new version of the pod has a header of its own.
+            and pods.header(self._pod_key) is header
+            and self._url_in_hub() == url
+        )
+
+    def _note_running(self, pod: Mapping[str, Any]) -> None:
+        """Spare the next polls what only a change of ``pod``, or of its URL, can change."""
+        header = self._pods().header(self._pod_key)
+        # The cache may have gone on meanwhile, or this pod be from the API server itself.
+        if (
+            header is not None
+            and header.metadata.uid == uid_of(pod)
+            and header.metadata.resource_version == pod["metadata"].get("resourceVersion")
+            and not self.get_pod_url
+            and _asks_as_we_do(type(self))
+        ):
+            self._seen_running = header, self._url_in_hub()
+
+    def _url_in_hub(self) -> str:
+        server = self.server  # type: ignore[attr-defined]
+        return str(server.url) if server else ""
 
     async def _poll_unresolved(self) -> int | None:
         try:
@@ -108,6 +147,7 @@ class Ending(Waiting, Addresses):
 
     def _note_outage(self, unknown: Unknown) -> None:
         figures.polls["unknown"] += 1
+        self._seen_running = None
         if not self._outage_logged:
             self._outage_logged = True
             self.log.warning(
@@ -210,6 +250,7 @@ class Ending(Waiting, Addresses):
         return {"exit_reason": self.exit_reason, **state}
 
     def _load_exit_state(self, state: Mapping[str, Any]) -> None:
+        self._seen_running = None
         self._restarts = state.get("restarts", 0)
         if state.get("last_exit"):
             self._last_exit = state["last_exit"]
@@ -222,3 +263,9 @@ def _record(uid: str, status: ServerStatus) -> dict[str, str]:
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "uid": uid,
     }
+
+
+@lru_cache(maxsize=64)
+def _asks_as_we_do(cls: type) -> bool:
+    """Whether ``cls`` leaves the questions of a poll as they are."""
+    return all(getattr(cls, name).__module__.startswith("kubespawner.") for name in _QUESTIONS)

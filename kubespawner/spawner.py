@@ -437,6 +437,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
         self._own_dns_name = None
         self._pod_uid = self._spawn_id = ""
         self._restarts = 0
+        self._seen_running = None
         self._url_made_by = None
         if self._start_future is not None and self._start_future.done():
             self._start_future = None

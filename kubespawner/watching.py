@@ -48,6 +48,8 @@ class Watching(SpawnerConfig):
     reflectors: ClassVar[dict[tuple[Any, ...], Any]] = {}
     _pod_events: ClassVar[dict[tuple[Any, ...], PodEvents]] = {}
     _requests_of_loop: ClassVar[dict[tuple[Any, ...], Requests]] = {}
+    # Which of the reflectors, and under which key, a spawner with these settings uses.
+    _pod_watches: ClassVar[dict[tuple[Any, ...], tuple[tuple[Any, ...], Any]]] = {}
     # What many servers may want to do at once, by how long it takes.
     _polls: ClassVar[Turns] = Turns()
     _starts: ClassVar[Turns] = Turns()
@@ -208,6 +210,7 @@ class Watching(SpawnerConfig):
         watches = [*cls.reflectors.values(), *cls._pod_events.values()]
         cls.reflectors.clear()
         cls._pod_events.clear()
+        cls._pod_watches.clear()
         cls._requests_of_loop.clear()
         results = await asyncio.gather(*(w.stop() for w in watches), return_exceptions=True)
         for result in results:
@@ -218,11 +221,23 @@ class Watching(SpawnerConfig):
 
     def _pods(self) -> Informer:
         """Return the pod informer, running; it may not be loaded yet."""
-        reflector = self._make_reflector(
-            "pods", PodReflector, False, {"labels": {"component": self.component_label}}
-        )
+        label = self.component_label
+        # Found once for all spawners alike: every poll asks for it.
+        key = (asyncio.get_running_loop(), *self._get_reflector_key("pods"), label, self.api)
+        slot, reflector = self._pod_watches.get(key, ((), None))
+        if reflector is None or self.reflectors.get(slot) is not reflector:
+            reflector = self._make_reflector(
+                "pods", PodReflector, False, {"labels": {"component": label}}
+            )
+            self._forget_watches_replaced()
+            self._pod_watches[key] = (self._reflector_slot("pods"), reflector)
         reflector.informer.start()
         return reflector.informer
+
+    def _forget_watches_replaced(self) -> None:
+        for key, (slot, reflector) in list(self._pod_watches.items()):
+            if self.reflectors.get(slot) is not reflector:
+                del self._pod_watches[key]
 
     def _events_of_pods(self) -> PodEvents:
         """Return the followed-pods event watch of this loop and namespace."""
