@@ -95,6 +95,10 @@ class ClaimPlace:
             SpawnError: the claim is another user's, lost, or stuck in deletion.
             ApiException: refused by quota, policy or Role, and no such claim exists.
         """
+        if known_uid is None:
+            uid = await self._create_first(manifest, deadline)
+            if uid is not None:
+                return uid
         while True:
             try:
                 claim = await self.requests.read(
@@ -130,6 +134,23 @@ class ClaimPlace:
             if known_uid is not None:
                 self._warn_new_volume("was gone and has been created anew, empty")
             return uid_of(created)
+
+    async def _create_first(
+        self, manifest: V1PersistentVolumeClaim, deadline: Deadline
+    ) -> str | None:
+        """Create the claim of a server that has had none, without looking first; return its UID.
+
+        None if that was refused, for instance since there is one: that has to be looked at.
+        """
+        try:
+            created = await self.requests.create(
+                self.api, KIND, manifest, self.namespace, deadline=deadline
+            )
+        except ApiException as e:
+            if e.status == 401 or e.status >= 500:
+                raise
+            return None
+        return uid_of(created)
 
     async def _create_unseen(self, manifest: V1PersistentVolumeClaim, deadline: Deadline) -> str:
         try:

@@ -5,12 +5,14 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 from kubernetes_asyncio.client import ApiException
 
 from . import naming
+from ._version import __version__
 from .checks import check_name
 from .claims import KIND, ClaimBook, ClaimPlace
 from .companions import Companions
@@ -24,6 +26,8 @@ class Storage(Companions):
     """The claim of one server."""
 
     _log_name: str
+    db: Any
+    orm_spawner: Any
     _pvc_exists: bool = False
     # Whether `delete_forever` was called since the last start.
     _given_up: bool = False
@@ -144,6 +148,25 @@ class Storage(Companions):
         )
         self._pvc_exists = True
         self._claim_book.record(self.namespace, self.pvc_name, uid)
+        self._store_claims()
+
+    def _store_claims(self) -> None:
+        """Put the claims into the hub's database, before any pod can write to them.
+
+        The hub itself stores a server's state only once it has started. If the hub ended before
+        and came back with other templates, the server would get another claim.
+        """
+        if self.orm_spawner is None:
+            return
+        stored = self.orm_spawner.state
+        state = dict(stored) if isinstance(stored, Mapping) else {}
+        if state.get("claims") == self._claim_book.claims:
+            return
+        state.setdefault("kubespawner_version", __version__)
+        state["claims"] = copy.deepcopy(self._claim_book.claims)
+        self.orm_spawner.state = state
+        # `Spawner.db` is the same session, but warns of its use.
+        (getattr(self.user, "db", None) or self.db).commit()
 
     async def _wait_claim_gone(
         self, name: str, uid: str, deadline: Deadline
@@ -268,7 +291,7 @@ class Storage(Companions):
             if here:
                 state["pvc_name"] = here
         if self._claim_book.claims:
-            state["claims"] = self._claim_book.claims
+            state["claims"] = copy.deepcopy(self._claim_book.claims)
         return state
 
     def _load_claim_state(self, state: Mapping[str, Any]) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
+from kubespawner import KubeSpawner
 from kubespawner.errors import SpawnError
 
-from ..faults.conftest import until
+from ..faults.conftest import STORAGE, until
 
 
 async def test_pod_of_a_stop_that_failed_is_deleted_once_the_api_server_is_back(field):
@@ -54,3 +56,25 @@ async def test_a_newer_pod_survives_the_late_deletion_of_an_older_one(field):
     field.faults.remove(outage)
     await asyncio.sleep(300)
     assert [pod["metadata"]["uid"] for pod in field.pods()] == [spawner.pod_id]
+
+
+async def test_the_claim_of_a_start_that_the_hub_did_not_survive_is_known_to_the_next(field):
+    """It was in no database: with other templates, the server got another, empty claim."""
+    field.runs = False
+    home = {"volumes": [{"name": "home", "persistentVolumeClaim": {"claimName": "{pvc_name}"}}]}
+    first = field.spawner(**STORAGE, **home)
+    future = first.start()
+    await until(field.pods)
+    future.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await future
+    first.db.commit.assert_called()
+    stored = json.loads(json.dumps(first.orm_spawner.state))
+    await KubeSpawner._stop_all_reflectors()
+    field.runs = True
+    second = field.spawner(pvc_name_template="{user_server}-home", **STORAGE, **home)
+    second.load_state(stored)
+    await second.start()
+    (pod,) = field.pods_of(second)
+    assert pod["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"] == "claim-alice"
+    assert len(field.objects("persistentvolumeclaims")) == 1

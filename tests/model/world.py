@@ -109,14 +109,20 @@ class World:
             spawner = self.field.spawner(server.username, server.name, cls=KubeSpawner, **settings)
             orm = self._orm.setdefault(server.username, {})
             spawner.user.orm_user.orm_spawners = orm
-            orm[server.name] = SimpleNamespace(state=json.loads(server.state))
+            spawner.orm_spawner.state = json.loads(server.state)
+            orm[server.name] = spawner.orm_spawner
+            spawner.user.db = SimpleNamespace(commit=lambda: self._commit(server))
             spawner.load_state(json.loads(server.state))
             server.spawner = spawner
         return server.spawner
 
     def _store_state(self, server: Server) -> None:
-        server.state = json.dumps(server.spawner.get_state())
-        self._orm[server.username][server.name].state = json.loads(server.state)
+        row = self._orm[server.username][server.name]
+        row.state = json.loads(json.dumps(server.spawner.get_state()))
+        self._commit(server)
+
+    def _commit(self, server: Server) -> None:
+        server.state = json.dumps(self._orm[server.username][server.name].state)
 
     def begin(self, server: Server) -> None:
         """Begin a spawn, as ``User.spawn`` does."""
@@ -190,10 +196,6 @@ class World:
         await KubeSpawner._stop_all_reflectors()
         if outage:
             self.field.faults.remove(outage)
-            for server in pending:
-                # No database has a first claim yet, and the next configuration may name it anew.
-                if server.claim not in server.state:
-                    server.claim = ""
         self._orm.clear()
         for server in self.servers.values():
             server.spawner, server.spawn = None, None
