@@ -18,6 +18,8 @@ import time
 import urllib.error
 import urllib.request
 from collections import Counter
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,6 +31,9 @@ from realcluster.steps import Progress, log_tail, output
 
 #: Who asks, as the audit log tells them apart. All may do everything.
 USERS = ("admin", "kubelet", "ours", "peer")
+
+#: Where the audit log also tells what the kubelet asks for.
+TIMED_NAMESPACES = ("starting-plain", "starting-claims")
 
 _ETCD_PACKAGE = "etcd-server"
 _READY_SECONDS = 90.0
@@ -125,12 +130,21 @@ class ApiServer:
         (folder / "service-accounts.key").write_bytes(pki._pem(signing))
         lines = [f'{user}-token,{user},{user},"system:masters"' for user in USERS]
         (folder / "tokens.csv").write_text("\n".join(lines) + "\n")
-        audited = {"level": "Metadata", "users": ["ours", "peer"]}
+        audited = [
+            {"level": "Metadata", "users": ["ours", "peer"]},
+            # How long it takes to make pods ready, and to remove them.
+            {
+                "level": "Metadata",
+                "users": ["kubelet"],
+                "verbs": ["patch", "delete"],
+                "namespaces": list(TIMED_NAMESPACES),
+            },
+        ]
         policy = {
             "apiVersion": "audit.k8s.io/v1",
             "kind": "Policy",
             "omitStages": ["RequestReceived", "ResponseStarted"],
-            "rules": [audited, {"level": "None"}],
+            "rules": [*audited, {"level": "None"}],
         }
         (folder / "audit.json").write_text(json.dumps(policy))
         for user in USERS:
@@ -231,18 +245,41 @@ class Audit:
 
         Each counts when it is over; a watch that goes on does not count yet.
         """
-        counts: Counter[str] = Counter()
+        return Counter(_what(event) for event in self._events(user))
+
+    def durations(self, user: str, what: str) -> list[float]:
+        """Return the seconds from receiving to answering each request of ``user``.
+
+        Args:
+            what: "verb resource", such as "delete pods".
+        """
+        return [
+            (
+                _time(event, "stageTimestamp") - _time(event, "requestReceivedTimestamp")
+            ).total_seconds()
+            for event in self._events(user)
+            if _what(event) == what
+        ]
+
+    def _events(self, user: str) -> Iterator[dict[str, Any]]:
         with self._log.open("rb") as file:
             file.seek(self._from)
             for line in file:
                 event: dict[str, Any] = json.loads(line)
                 if event["user"].get("username") == user:
-                    about = event.get("objectRef") or {}
-                    kind = about.get("resource", event["requestURI"])
-                    if about.get("subresource"):
-                        kind = f"{kind}/{about['subresource']}"
-                    counts[f"{event['verb']} {kind}"] += 1
-        return counts
+                    yield event
+
+
+def _what(event: dict[str, Any]) -> str:
+    about = event.get("objectRef") or {}
+    kind = about.get("resource", event["requestURI"])
+    if about.get("subresource"):
+        kind = f"{kind}/{about['subresource']}"
+    return f"{event['verb']} {kind}"
+
+
+def _time(event: dict[str, Any], field: str) -> datetime:
+    return datetime.strptime(event[field], "%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def _end(process: subprocess.Popen[bytes] | None, sig: signal.Signals) -> None:

@@ -147,3 +147,7 @@ class Account:
     def requests(self) -> Any:
         """Return the number of requests by "verb resource"."""
         return self._audit.requests(self._side)
+
+    def kubelet_waited(self, what: str) -> list[float]:
+        """Return the seconds that the API server took for each such request of the kubelet."""
+        return self._audit.durations("kubelet", what)

@@ -100,6 +100,7 @@ def _spawns(kind: str, scenario: str) -> Iterator[Row]:
     start = f"{kind}.start"
     yield Row(scenario, "ready to start() returned, p50", f"{start}.p50", "ms", Target(most=50))
     yield Row(scenario, "the same, p99", f"{start}.p99", "ms")
+    yield Row(scenario, "of it, in the API server, p50", f"{start}.api.p50", "ms")
     yield Row(scenario, "of it, until the hub was told, p50", f"{start}.there.p50", "ms")
     yield Row(scenario, "of it, since the hub was told, p50", f"{start}.here.p50", "ms")
     yield Row(scenario, "of it, since the hub was told, p99", f"{start}.here.p99", "ms")
@@ -113,6 +114,7 @@ def _stops(kind: str, scenario: str) -> Iterator[Row]:
     stop = f"{kind}.stop"
     yield Row(scenario, "gone to stop() returned, p50", f"{stop}.p50", "ms", Target(most=50))
     yield Row(scenario, "the same, p99", f"{stop}.p99", "ms")
+    yield Row(scenario, "of it, in the API server, p50", f"{stop}.api.p50", "ms")
     yield Row(scenario, "of it, until the hub was told, p50", f"{stop}.there.p50", "ms")
     yield Row(scenario, "of it, since the hub was told, p50", f"{stop}.here.p50", "ms")
     yield Row(scenario, "of it, since the hub was told, p99", f"{stop}.here.p99", "ms")

@@ -246,6 +246,7 @@ class Bench:
         requests = account.requests()
         times = self._kubelet.ask("leave")
         _note_delays(note, "start", started["returned"], times["ready"], started["ready"])
+        _note_percentiles(note, "start.api", account.kubelet_waited("patch pods/status"))
         note("start.cpu", started["cpu"] / count * 1000)
         note("start.stall", started["stall"] * 1000)
         note("start.requests", sum(requests.values()) / count)
@@ -258,6 +259,7 @@ class Bench:
         self._check_failures(hub.side, stopped, running)
         times = self._kubelet.ask("leave")
         _note_delays(note, "stop", stopped["returned"], times["gone"], stopped["gone"])
+        _note_percentiles(note, "stop.api", account.kubelet_waited("delete pods"))
         note("stop.cpu", stopped["cpu"] / len(running) * 1000)
         note("stop.requests", sum(account.requests().values()) / len(running))
 
@@ -359,6 +361,11 @@ def _note_delays(
                 parts[".there"].append(received[pod] - caused[pod])
                 parts[".here"].append(at - received[pod])
     for part, delays in parts.items():
-        if delays:
-            note(f"{metric}{part}.p50", percentile(delays, 50) * 1000)
-            note(f"{metric}{part}.p99", percentile(delays, 99) * 1000)
+        _note_percentiles(note, f"{metric}{part}", delays)
+
+
+def _note_percentiles(note: Note, metric: str, seconds: list[float]) -> None:
+    """Note p50 and p99 in milliseconds, if there is anything."""
+    if seconds:
+        note(f"{metric}.p50", percentile(seconds, 50) * 1000)
+        note(f"{metric}.p99", percentile(seconds, 99) * 1000)

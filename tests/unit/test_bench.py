@@ -237,7 +237,7 @@ def test_the_plots_are_drawn(tmp_path):
 def test_the_audit_counts_one_users_requests_since_it_was_made(tmp_path):
     log = tmp_path / "audit.log"
 
-    def wrote(user, verb, resource, subresource=""):
+    def wrote(user, verb, resource, subresource="", millis=0):
         about = {"resource": resource, **({"subresource": subresource} if subresource else {})}
         entry = {
             "user": {"username": user},
@@ -245,6 +245,8 @@ def test_the_audit_counts_one_users_requests_since_it_was_made(tmp_path):
             "requestURI": "/",
             "objectRef": about,
             "stage": "ResponseComplete",
+            "requestReceivedTimestamp": "2026-11-25T21:59:59.900000Z",
+            "stageTimestamp": f"2026-11-25T22:00:00.{millis:03}000Z",
         }
         with log.open("a") as file:
             file.write(json.dumps(entry) + "\n")
@@ -257,6 +259,9 @@ def test_the_audit_counts_one_users_requests_since_it_was_made(tmp_path):
     wrote("peer", "list", "pods")
     assert audit.requests("ours") == {"list pods": 1, "create pods": 1, "create pods/binding": 1}
     assert audit.requests("peer") == {"list pods": 1}
+    wrote("kubelet", "delete", "pods", millis=50)
+    wrote("kubelet", "patch", "pods", "status", millis=70)
+    assert audit.durations("kubelet", "delete pods") == [pytest.approx(0.15)]
 
 
 async def test_the_wire_counts_bytes_and_can_be_cut():
