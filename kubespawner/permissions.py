@@ -66,6 +66,14 @@ FEATURES: Mapping[str, Feature] = {
         lambda settings: bool(settings.get("services_enabled") or settings.get("internal_ssl")),
     ),
     "secrets": Feature("`JupyterHub.internal_ssl`", _on("internal_ssl")),
+    "owners": Feature(
+        "`KubeSpawner.services_enabled` or `JupyterHub.internal_ssl`, where the cluster has the "
+        "admission plugin OwnerReferencesPermissionEnforcement, as OpenShift",
+        lambda settings: bool(
+            settings.get("owner_references_enforced")
+            and (settings.get("services_enabled") or settings.get("internal_ssl"))
+        ),
+    ),
     "metadata block": Feature("`KubeSpawner.block_cloud_metadata`", _on("block_cloud_metadata")),
     "namespaces": Feature("`KubeSpawner.enable_user_namespaces`", _on("enable_user_namespaces")),
     "routes": Feature(
@@ -86,7 +94,7 @@ FEATURES: Mapping[str, Feature] = {
     ),
 }
 
-#: Every setting that a permission depends on.
+#: Every setting that a permission depends on; the last one is the cluster's.
 SETTINGS = (
     "events_enabled",
     "storage_pvc_ensure",
@@ -103,6 +111,7 @@ SETTINGS = (
     "ingress_proxy",
     "gateway_proxy",
     "ingress_class_name",
+    "owner_references_enforced",
 )
 
 
@@ -238,6 +247,7 @@ NEEDS: tuple[Need, ...] = (
     Need("secrets", "secrets", "get", "see whose a secret is whose name is taken"),
     Need("secrets", "secrets", "update", "replace an earlier server's certificates"),
     Need("secrets", "secrets", "delete", "make anew a secret that can't be changed"),
+    Need("owners", "pods/finalizers", "update", "let secret and Service go with their pod"),
     Need(
         "metadata block",
         "networkpolicies",
@@ -320,6 +330,7 @@ def roles(
     settings: Settings,
     *,
     namespace: str,
+    servers_in: Iterable[str] = (),
     name: str = "hub",
     service_account: str = "hub",
     without: Callable[[Need], bool] = lambda need: False,
@@ -330,22 +341,30 @@ def roles(
     needs is a ClusterRole; what the proxy needs is a Role in the hub's namespace in any case.
 
     Args:
-        namespace: the hub's; without ``enable_user_namespaces`` also the servers'.
-        name: of the Role and its binding; cluster-scoped ones are named ``namespace-name``.
+        namespace: the hub's.
+        servers_in: namespaces of the servers, each of which gets a Role; none: the hub's.
+        name: of a Role and its binding; cluster-scoped ones are named ``namespace-name``.
         service_account: whom the roles are bound to, in ``namespace``.
         without: tells what to leave out.
     """
     everywhere = bool(settings.get("enable_user_namespaces"))
-    here: list[Need] = []
+    servers_in = list(servers_in) or [namespace]
+    places: dict[str, list[Need]] = {place: [] for place in (namespace, *servers_in)}
     cluster: list[Need] = []
     for need in needs(settings):
-        if not without(need):
-            of_cluster = need.cluster or (everywhere and not FEATURES[need.feature].routes)
-            (cluster if of_cluster else here).append(need)
+        routes = FEATURES[need.feature].routes
+        if without(need):
+            continue
+        if need.cluster or (everywhere and not routes):
+            cluster.append(need)
+            continue
+        for place in dict.fromkeys([namespace] if routes else servers_in):
+            places[place].append(need)
     subject = {"kind": "ServiceAccount", "name": service_account, "namespace": namespace}
     found = []
-    if here:
-        found += _bound("Role", {"name": name, "namespace": namespace}, here, subject)
+    for place, wanted in places.items():
+        if wanted:
+            found += _bound("Role", {"name": name, "namespace": place}, wanted, subject)
     if cluster:
         found += _bound("ClusterRole", {"name": f"{namespace}-{name}"}, cluster, subject)
     return found

@@ -29,12 +29,24 @@ from . import configfile
 @click.option(
     "--service-account", default="hub", show_default=True, help="The hub's service account."
 )
+@click.option(
+    "--owner-references-enforced",
+    is_flag=True,
+    help="The cluster has the admission plugin OwnerReferencesPermissionEnforcement, as OpenShift.",
+)
 @click.option("--table", "as_table", is_flag=True, help="Print all permissions as a table instead.")
-def role(config_file: Path | None, namespace: str, service_account: str, as_table: bool) -> None:
+def role(
+    config_file: Path | None,
+    namespace: str,
+    service_account: str,
+    owner_references_enforced: bool,
+    as_table: bool,
+) -> None:
     """Print the minimal Role of CONFIG_FILE and its binding, as YAML for `kubectl apply`.
 
     The file is run, as JupyterHub would run it; no cluster is asked. What a profile turns on
-    counts as on. Hooks of yours may need more.
+    counts as on, and each namespace that servers may be in gets a Role. Hooks and callables of
+    yours may need more.
     """
     if as_table:
         click.echo(table(), nl=False)
@@ -42,7 +54,13 @@ def role(config_file: Path | None, namespace: str, service_account: str, as_tabl
     if config_file is None:
         raise click.UsageError("Name a configuration file, or give --table.")
     cls, config = configfile.load(config_file)
-    made = roles(settings_of(cls, config), namespace=namespace, service_account=service_account)
+    settings = settings_of(cls, config)
+    made = roles(
+        {**settings, "owner_references_enforced": owner_references_enforced},
+        namespace=namespace,
+        servers_in=namespaces_of(cls, config, namespace),
+        service_account=service_account,
+    )
     click.echo(yaml.dump_all(made, Dumper=_Dumper, sort_keys=False), nl=False)
 
 
@@ -60,8 +78,7 @@ def settings_of(cls: type[Any], config: Config) -> dict[str, bool]:
         cls: the spawner's class.
         config: the hub's whole configuration.
     """
-    probe: Any = HasTraits.__new__(cls)
-    values = probe._find_my_config(migrate_config(cls, config, get_logger()))
+    values = _values(cls, config)
     traits = cls.class_traits(config=True)
     profiles = list(_overrides(values.get("profile_list")))
     found = {
@@ -77,6 +94,26 @@ def settings_of(cls: type[Any], config: Config) -> dict[str, bool]:
 
 
 _DELETED_BY_NAME = ("secrets", "services", "claims")
+
+
+def namespaces_of(cls: type[Any], config: Config, hub_namespace: str) -> list[str]:
+    """Return the namespaces that servers may be in, as far as the configuration spells them out.
+
+    Args:
+        cls: the spawner's class.
+        hub_namespace: where servers are if the configuration names no namespace.
+    """
+    values = _values(cls, config)
+    overrides = _overrides(values.get("profile_list"))
+    chosen = [values.get("namespace"), *(override.get("namespace") for override in overrides)]
+    named = [place for place in chosen if isinstance(place, str) and place]
+    return list(dict.fromkeys(named if chosen[0] else [hub_namespace, *named]))
+
+
+def _values(cls: type[Any], config: Config) -> Config:
+    """Return what ``config`` sets of ``cls``, by today's names."""
+    probe: Any = HasTraits.__new__(cls)
+    return probe._find_my_config(migrate_config(cls, config, get_logger()))
 
 
 def _overrides(profiles: Any) -> Iterator[Mapping[str, Any]]:

@@ -26,6 +26,8 @@ _RBAC = re.compile(
     r'cannot (?P<verb>\w+) resource "(?P<resource>[^"]+)" in API group "(?P<group>[^"]*)"'
     r'(?: in the namespace "(?P<namespace>[^"]+)"| at the cluster scope)?'
 )
+# https://kubernetes.io/docs/reference/access-authn-authz/admission-controllers/#ownerreferencespermissionenforcement
+_OWNER = "cannot set blockOwnerDeletion if an ownerReference refers to a resource you can't set"
 _LIMIT_RANGE = re.compile(
     r"(?P<bound>maximum|minimum) (?P<what>[\w./-]+) usage per (?P<per>\w+) is (?P<limit>[\w.]*\w)"
     r"(?:, but (?:limit|request) is (?P<given>[\w.]*\w)|\. +No (?:limit|request) is specified)?"
@@ -143,24 +145,29 @@ def _amount(what: str, quantity: str) -> str:
 
 
 def _permission(status: Status, message: str) -> Diagnosis | None:
+    if _OWNER in message:
+        return _lacking("Role", "update", "pods/finalizers", "", "in the pod's namespace", message)
     found = _RBAC.search(message)
     if not found:
         return None
-    group = f".{found['group']}" if found["group"] else ""
     # A request for one namespace counts as one in it; what allows it is cluster-wide.
     if found["resource"] == "namespaces" or not found["namespace"]:
         where, role = "cluster-wide", "ClusterRole"
     else:
         where, role = f"in namespace {found['namespace']}", "Role"
-    rule = (
-        f"apiGroups: ['{found['group']}'], resources: ['{found['resource']}'], "
-        f"verbs: ['{found['verb']}']"
-    )
+    return _lacking(role, found["verb"], found["resource"], found["group"], where, message)
+
+
+def _lacking(
+    role: str, verb: str, resource: str, group: str, where: str, message: str
+) -> Diagnosis:
+    of_group = f".{group}" if group else ""
+    rule = f"apiGroups: ['{group}'], resources: ['{resource}'], verbs: ['{verb}']"
     return _refused(
         "PermissionMissing",
         "This hub lacks a permission in the cluster. Please tell its administrator.",
-        f"the hub's {role} lacks the verb {found['verb']!r} on {found['resource']}{group} "
-        f"{where}; it needs the rule {{{rule}}}: {message}",
+        f"the hub's {role} lacks the verb {verb!r} on {resource}{of_group} {where}; it needs the "
+        f"rule {{{rule}}}: {message}",
     )
 
 

@@ -69,6 +69,42 @@ def test_namespace_and_service_account_are_said(printed):
     assert made == roles(DEFAULTS, namespace="hubs", service_account="boss")
 
 
+GPU = "{'display_name': 'GPU', 'kubespawner_override': {'namespace': 'gpu', 'image': 'g:1'}}"
+
+
+@pytest.mark.parametrize(
+    "text, namespaces",
+    [
+        ("", ["jupyterhub"]),
+        ("c.KubeSpawner.namespace = 'servers'", ["servers"]),
+        (f"c.KubeSpawner.profile_list = [{GPU}]", ["jupyterhub", "gpu"]),
+        (f"c.KubeSpawner.namespace = 'gpu'\nc.KubeSpawner.profile_list = [{GPU}]", ["gpu"]),
+    ],
+)
+def test_each_namespace_of_servers_has_a_role(printed, text, namespaces):
+    made = [item for item in printed(text) if item["kind"] == "Role"]
+    assert [item["metadata"]["namespace"] for item in made] == namespaces
+    assert all(item["rules"] == made[0]["rules"] for item in made)
+
+
+def test_routes_are_in_the_hubs_namespace(printed):
+    text = "c.JupyterHub.proxy_class = 'kube-ingress'\nc.KubeSpawner.namespace = 'servers'"
+    of = {i["metadata"]["namespace"]: i for i in printed(text) if i["kind"] == "Role"}
+    assert set(of) == {"jupyterhub", "servers"}
+    assert "pods" not in str(of["jupyterhub"]["rules"])
+    assert "ingresses" not in str(of["servers"]["rules"])
+    assert "pods" in str(of["servers"]["rules"])
+
+
+@pytest.mark.parametrize("text", ["c.KubeSpawner.services_enabled = True", ""])
+def test_owners_need_a_permission_where_the_cluster_asks_for_it(printed, text):
+    """As seen on an API server with that admission plugin."""
+    wanted = {"apiGroups": [""], "resources": ["pods/finalizers"], "verbs": ["update"]}
+    assert wanted not in printed(text)[0]["rules"]
+    made = printed(text, "--owner-references-enforced")
+    assert (wanted in made[0]["rules"]) is bool(text)
+
+
 def test_the_table_needs_no_file():
     result = run("--table")
     assert result.exit_code == 0

@@ -111,6 +111,11 @@ def test_limit_range(text, words):
             'in API group "networking.k8s.io" in the namespace "hub"',
             "'list' on ingresses.networking.k8s.io in namespace hub",
         ),
+        (
+            'secrets "jupyter-ann" is forbidden: cannot set blockOwnerDeletion if an '
+            "ownerReference refers to a resource you can't set finalizers on: , <nil>",
+            "{apiGroups: [''], resources: ['pods/finalizers'], verbs: ['update']}",
+        ),
     ],
 )
 def test_missing_permission(message, where):

@@ -100,6 +100,7 @@ def test_rules_never_say_more_than_was_asked():
 
 def test_settings_are_settings():
     others = {"internal_ssl", "ingress_proxy", "gateway_proxy", "ingress_class_name"}
+    others.add("owner_references_enforced")
     others |= {f"leftovers_delete_{kind}" for kind in KINDS}
     assert set(SETTINGS) <= {*SpawnerConfig.class_trait_names(), *others}
     with pytest.raises(ValueError, match="enable_events"):
