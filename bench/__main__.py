@@ -82,7 +82,7 @@ _results = click.option(
     help="Measure this part alone, and keep the last figures of the others; may be repeated.",
 )
 def run(results: Path, only: tuple[str, ...]) -> None:
-    """Everything, in about half an hour."""
+    """Everything, in less than 40 minutes."""
     last = Run.load(results / _LAST) if only else Run(FULL.name)
     _run(FULL.only(only or PARTS), results, lambda new: report.write(last.renewed(new), results))
     _shown(Run.load(results / _LAST), results)
