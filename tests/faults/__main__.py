@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Coroutine
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 from typing import Any
 
@@ -94,18 +94,21 @@ class Report:
         """Run all cases on one API server; return whether all passed."""
         started = time.monotonic()
         running = {
-            (row, column, name): self._pool.submit(case, cluster, row, column, name)
+            self._pool.submit(case, cluster, row, column, name): (row, column, name)
             for row in ROWS
             for column in COLUMNS
             for name in CASES
             if applies(row, column)
         }
-        results = {key: future.result() for key, future in running.items()}
+        results = {}
+        for future in as_completed(running):
+            results[running[future]] = future.result()
+            _tell(len(results), len(running), running[future], future.result())
         lines = [f"| request | {' | '.join(COLUMNS)} |", f"| --- |{' :-: |' * len(COLUMNS)}"]
         for row in ROWS:
             cells = [_cell(results, row, column) for column in COLUMNS]
             lines.append(f"| {row} | {' | '.join(cells)} |")
-        failed = [f"- {' / '.join(key)}: {said}" for key, said in results.items() if said]
+        failed = [f"- {' / '.join(key)}: {said}" for key, said in sorted(results.items()) if said]
         self.sections[backend] = _section(
             f"{len(results) - len(failed)} of {len(results)} cases passed, "
             f"on {datetime.date.today()}, in {time.monotonic() - started:.0f} s.",
@@ -138,6 +141,12 @@ class Report:
         """Return the page."""
         sections = [f"## {head}\n\n{text}" for head, text in self.sections.items()]
         return "\n\n".join([f"# Fault matrix\n\n{_ABOUT}", *sections]) + "\n"
+
+
+def _tell(done: int, of: int, key: tuple[str, str, str], said: str) -> None:
+    """Let who waits see how far it is, and at once what failed."""
+    if said or done % 20 == 0 or done == of:
+        print(f"{done} of {of}", *([f"{' / '.join(key)}: {said}"] if said else []), file=sys.stderr)
 
 
 def _cell(results: dict[tuple[str, str, str], str], row: str, column: str) -> str:
