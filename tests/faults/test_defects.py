@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 from tornado import web
+from traitlets import Float
 
-from kubespawner import KubeSpawner, watching
+from kubespawner import KubeSpawner, pods, watching
 from kubespawner.errors import SpawnError
 from kubespawner.kube.pod_events import MOST_EVENTS
 from kubespawner.localcluster import lifecycle
+from kubespawner.localcluster.resources import NAMESPACES
 
 from .conftest import CLAIMS, PODS, STORAGE, Impatient, until, with_certificates
 
@@ -140,6 +142,60 @@ async def test_conflict_with_a_terminating_pod_waits_for_it(field):
     assert [p["metadata"]["uid"] for p in field.pods()] == [spawner.pod_id]
 
 
+class Hasty(Impatient):
+    """Has less time for a request than what it waits for needs."""
+
+    k8s_api_request_retry_timeout = Float(0.5, config=True)
+
+
+async def still_waits(future: Any, seconds: float = 1) -> bool:
+    await asyncio.wait([future], timeout=seconds)
+    return not future.done()
+
+
+async def test_a_pod_that_is_going_has_its_grace_period(field):
+    """4: what ends by itself may take longer than requests may."""
+    field.node = "node-1"
+    first = field.spawner()
+    await first.start()
+    lifecycle.delete(field.store, PODS, "default", first.pod_name, {"gracePeriodSeconds": 30})
+    field.node = ""
+    future = field.spawner(cls=Hasty).start()
+    assert await still_waits(future)
+    field.confirm_gone(first.pod_name)
+    await future
+
+
+async def test_a_pod_that_does_not_go_is_told_with_what_holds_it(field, monkeypatch):
+    """4: waiting for it took all the time of the start, and nobody was told what for."""
+    monkeypatch.setattr(pods, "GRACE_MARGIN", 0.1)
+    await field.spawner().start()
+    (pod,) = field.pods()
+    pod["metadata"]["finalizers"] = ["example.com/held"]
+    field.store.update(PODS, pod)
+    spawner = field.spawner(cls=Hasty, start_timeout=60)
+    with pytest.raises(SpawnError) as error:
+        await spawner.start()
+    assert error.value.reason == "PodStuckTerminating"
+    assert "finalizers ['example.com/held']" in str(error.value)
+    assert "try again" in error.value.jupyterhub_message
+
+
+async def test_a_namespace_that_is_going_is_waited_for(field):
+    """14: its deletion takes as long as its last pod, which is more than a request may."""
+    spawner = field.spawner(cls=Hasty, enable_user_namespaces=True)
+    spec = {"finalizers": ["kubernetes"]}
+    lifecycle.create(
+        field.store, NAMESPACES, {"metadata": {"name": spawner.namespace}, "spec": spec}
+    )
+    lifecycle.delete(field.store, NAMESPACES, "", spawner.namespace, {})
+    future = spawner.start()
+    assert await still_waits(future)
+    field.store.remove(NAMESPACES, "", spawner.namespace)
+    await future
+    assert [p["metadata"]["namespace"] for p in field.pods()] == [spawner.namespace]
+
+
 async def test_legacy_claim_is_looked_up_until_a_claim_is_known(field):
     """5: one stop under 7.x, and the old volume was never looked for again."""
     field.add("persistentvolumeclaims", {"metadata": {"name": "claim-has-2dhyphen"}, **CLAIM})
@@ -203,7 +259,14 @@ async def test_bookmarks_only_move_the_version(field):
 
 @pytest.mark.parametrize(
     ("template", "left"),
-    [("claim-{username}--{servername}", set()), ("claim-{username}", {"claim-alice"})],
+    [
+        ("claim-{username}--{servername}", set()),
+        ("claim-{username}-{unescaped_servername}", set()),
+        ("claim-{username}", {"claim-alice"}),
+        # The same for all of the user's servers, though the server's name is in the text.
+        ("claim-{user_server:.5}", {"claim-alice"}),
+        ("claim-{username}{servername:.0}", {"claim-alice"}),
+    ],
 )
 async def test_claim_deletion_is_decided_by_the_rendered_names(field, template, left):
     """9: decided by whether the template's text has {user_server}."""
@@ -237,19 +300,24 @@ async def test_namespace_of_a_profile_ends_with_its_server(field):
 async def test_events_count_by_namespace_and_uid(field):
     """11: events of any pod of that name were shown."""
     field.runs = False
-    spawner = field.spawner()
+    field.add("namespaces", {"metadata": {"name": "elsewhere"}}, "")
+    # One watch of the events of all namespaces.
+    spawner = field.spawner(enable_user_namespaces=True)
     future = spawner.start()
     await until(field.pods)
     (pod,) = field.pods()
-    namesake = {"metadata": {**pod["metadata"], "uid": "another"}}
-    field.event(namesake, "of a namesake")
+    field.event({"metadata": {**pod["metadata"], "uid": "another"}}, "of an earlier pod")
+    # Not every reporter says which UID it means.
+    namesake = {**pod["metadata"], "namespace": "elsewhere", "uid": ""}
+    field.event({"metadata": namesake}, "of a pod in another namespace")
     field.event(pod, "of the own pod")
     await until(lambda: spawner.events)
-    field.run(spawner.pod_name)
+    field.run(spawner.pod_name, spawner.namespace)
     await future
     said = " ".join(await messages(spawner))
     assert "of the own pod" in said
-    assert "of a namesake" not in said
+    assert "of an earlier pod" not in said
+    assert "of a pod in another namespace" not in said
 
 
 async def test_restart_policy_is_respected_between_restarts(field):
