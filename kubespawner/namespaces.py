@@ -40,30 +40,28 @@ class Namespaces(Companions):
         problem = check_name("namespace", self.namespace, "user_namespace_template", template)
         if problem:
             raise ConfigurationError(problem, reason="InvalidManifest")
-        deadline = (deadline or Deadline.after(self.start_timeout)).sooner(
-            self.k8s_api_request_retry_timeout
-        )
+        deadline = deadline or Deadline.after(self.start_timeout)
         manifest = make_namespace(
             self.namespace,
             labels=self._expand_all(self.user_namespace_labels),
             annotations=self._expand_all(self.user_namespace_annotations),
         )
         while True:
+            limit = deadline.sooner(self.k8s_api_request_retry_timeout)
             refusal: ApiException | None = None
             try:
-                await self._requests.create(
-                    self.api, "namespace", manifest, None, deadline=deadline
-                )
+                await self._requests.create(self.api, "namespace", manifest, None, deadline=limit)
                 return
             except ApiException as e:
                 if e.status not in (403, 409):
                     raise
                 refusal = e
-            present = await self._present_namespace(refusal, deadline)
+            present = await self._present_namespace(refusal, limit)
             if present is None:
                 continue
             if not is_terminating(present):
                 return
+            # That takes as long as the last of its pods has to end.
             await self._namespace_gone(present, deadline)
 
     async def _ensure_metadata_block(self, deadline: Deadline) -> None:

@@ -64,13 +64,20 @@ class PodPlace:
         )
 
     async def create(
-        self, manifest: V1Pod, *, spawn_id: str, known_uid: str = "", deadline: Deadline
+        self,
+        manifest: V1Pod,
+        *,
+        spawn_id: str,
+        known_uid: str = "",
+        deadline: Deadline,
+        request_seconds: float,
     ) -> dict[str, Any]:
         """Create the pod of this spawn, or adopt it if an earlier attempt already did.
 
         Args:
             spawn_id: value of the annotation that marks what this spawn creates.
             known_uid: UID of the server's earlier pod, from its state.
+            request_seconds: for all attempts of one request.
 
         Raises:
             SpawnError: the name is taken by somebody else's pod.
@@ -79,24 +86,33 @@ class PodPlace:
             ApiUnavailable: the API server can't be asked; whether the pod exists is unknown.
         """
         while True:
+            limit = deadline.sooner(request_seconds)
             try:
                 return await self.requests.create(
-                    self.api, "pod", manifest, self.namespace, deadline=deadline
+                    self.api, "pod", manifest, self.namespace, deadline=limit
                 )
             except ApiException as e:
                 if e.status != 409:
                     raise
-            present = await self.read(deadline)
+            present = await self.read(limit)
             if present is None:
                 continue
             if spawn_id_of(present) == spawn_id:
                 self.log.info("Adopting pod %s, created by an earlier attempt", self.name)
                 return present
-            await self._make_way(present, known_uid, deadline)
+            await self._make_way(present, known_uid, limit)
+            # One that ends by itself has its grace period, however short requests are.
+            patience = max(_grace_of(present) + GRACE_MARGIN, request_seconds)
+            await self.gone(uid_of(present), deadline.sooner(patience))
 
     async def _make_way(
         self, present: Mapping[str, Any], known_uid: str, deadline: Deadline
     ) -> None:
+        """Delete the earlier pod of this server, unless that is under way.
+
+        Raises:
+            SpawnError: it is somebody else's.
+        """
         uid = uid_of(present)
         if not is_terminating(present):
             if not is_pod_of(self.owner, present) and uid != known_uid:
@@ -124,7 +140,6 @@ class PodPlace:
                 grace_seconds=0,
                 deadline=deadline,
             )
-        await self.gone(uid, deadline)
 
     async def delete(
         self, *, uid: str, grace_seconds: int, deadline: Deadline | None = None
@@ -235,6 +250,11 @@ class PodPlace:
             await self.delete(uid=uid, grace_seconds=0)
         except (ApiException, ApiUnavailable) as e:
             self.log.error("Could not delete pod %s/%s: %s", self.namespace, self.name, e)
+
+
+def _grace_of(pod: Mapping[str, Any]) -> float:
+    """Return the seconds that a pod in deletion was given to end; 0 for any other."""
+    return float((pod.get("metadata") or {}).get("deletionGracePeriodSeconds") or 0)
 
 
 def _in_background(work: Coroutine[Any, Any, None]) -> None:

@@ -244,7 +244,8 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
                 manifest,
                 spawn_id=spawn.id,
                 known_uid=known_uid,
-                deadline=spawn.deadline.sooner(self.k8s_api_request_retry_timeout),
+                deadline=spawn.deadline,
+                request_seconds=self.k8s_api_request_retry_timeout,
             )
         except ApiException as e:
             self.log.error(

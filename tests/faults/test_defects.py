@@ -184,10 +184,8 @@ async def test_a_pod_that_does_not_go_is_told_with_what_holds_it(field, monkeypa
 async def test_a_namespace_that_is_going_is_waited_for(field):
     """14: its deletion takes as long as its last pod, which is more than a request may."""
     spawner = field.spawner(cls=Hasty, enable_user_namespaces=True)
-    spec = {"finalizers": ["kubernetes"]}
-    lifecycle.create(
-        field.store, NAMESPACES, {"metadata": {"name": spawner.namespace}, "spec": spec}
-    )
+    held = {"name": spawner.namespace, "finalizers": ["example.com/held"]}
+    lifecycle.create(field.store, NAMESPACES, {"metadata": held})
     lifecycle.delete(field.store, NAMESPACES, "", spawner.namespace, {})
     future = spawner.start()
     assert await still_waits(future)
@@ -437,29 +435,47 @@ async def test_events_with_null_timestamps_are_sorted(field):
 
 async def test_waits_are_subscriptions(field, monkeypatch):
     """19: pauses of up to 1 and 5 seconds between two looks."""
-    sleep = asyncio.sleep
-    slept: list[str] = []
-
-    async def recording(delay: float, *args: Any) -> Any:
-        caller = sys._getframe(1).f_globals.get("__name__", "")
-        if caller.startswith("kubespawner.") and ".localcluster" not in caller:
-            slept.append(caller)
-        return await sleep(delay, *args)
-
-    monkeypatch.setattr(asyncio, "sleep", recording)
+    fired = fired_timers(monkeypatch)
     field.runs = False
     spawner = field.spawner()
     reader = asyncio.create_task(messages(spawner))
     future = spawner.start()
     await until(field.pods)
-    await sleep(0.3)
+    await asyncio.sleep(0.3)
     field.run(spawner.pod_name)
     await future
     await reader
     await spawner.stop()
-    assert slept == []
+    assert fired == []
     assert field.count("get", "pods") == 0
     assert field.count("list", "pods") == 1
+
+
+def fired_timers(monkeypatch: Any) -> list[str]:
+    """Return a list that gets the module of the package whose wait ended since time was up."""
+    loop = asyncio.get_running_loop()
+    call_at = loop.call_at
+    fired: list[str] = []
+
+    def watched(when: float, callback: Any, *args: Any, **kwargs: Any) -> Any:
+        frame = sys._getframe(1)
+        while frame.f_back and frame.f_globals["__name__"].split(".")[0] in (
+            "asyncio",
+            "async_timeout",
+        ):
+            frame = frame.f_back
+        waiter = frame.f_globals["__name__"]
+        if not waiter.startswith("kubespawner.") or ".localcluster" in waiter:
+            return call_at(when, callback, *args, **kwargs)
+
+        def fire() -> None:
+            fired.append(waiter)
+            callback(*args)
+
+        return call_at(when, fire, **kwargs)
+
+    monkeypatch.setattr(loop, "call_at", watched)
+    return fired
 
 
 async def test_only_events_of_waiting_pods_are_held_and_a_bounded_number(field):
@@ -470,9 +486,8 @@ async def test_only_events_of_waiting_pods_are_held_and_a_bounded_number(field):
     await until(field.pods)
     (pod,) = field.pods()
     other = {"metadata": {"name": "other", "namespace": "default", "uid": "other"}}
-    for number in range(50):
-        field.event(other, f"other {number}")
     for number in range(MOST_EVENTS + 50):
+        field.event(other, f"other {number}")
         field.event(pod, f"own {number}")
     await until(lambda: any(e["message"].endswith(str(MOST_EVENTS + 49)) for e in spawner.events))
     watch = spawner._events_of_pods()
