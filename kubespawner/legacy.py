@@ -61,13 +61,15 @@ def migrate_config(cls: type[Any], config: Config, log: Any) -> Config:
         log: gets a warning per old name, and one per ignored value; once per ``config``.
     """
     migrated: Config | None = None
+    # Asked by each spawner that is made, and a Config is slow to ask.
+    sections = frozenset(config)
     for base in cls.__mro__:
         section = base.__name__
-        if not issubclass(base, Configurable) or section not in config:
+        if section not in sections or not issubclass(base, Configurable):
+            continue
+        if RENAMED.keys().isdisjoint(config[section]):
             continue
         old_names = [name for name in RENAMED if name in config[section]]
-        if not old_names:
-            continue
         if migrated is None:
             migrated = Config(config)
         migrated[section] = _migrate_section(section, old_names, config, log)
@@ -137,8 +139,9 @@ class LegacyNames:
     """
 
     def __init__(self, *args: Any, **kwargs: Any):
-        log = kwargs.get("log") or getattr(kwargs.get("parent"), "log", None) or get_logger()
-        for old in [name for name in RENAMED if name in kwargs]:
+        renamed = [] if RENAMED.keys().isdisjoint(kwargs) else [n for n in RENAMED if n in kwargs]
+        for old in renamed:
+            log = kwargs.get("log") or getattr(kwargs.get("parent"), "log", None) or get_logger()
             new = RENAMED[old][0]
             value = kwargs.pop(old)
             log.warning("%s", _sentence(type(self).__name__, old))

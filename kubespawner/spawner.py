@@ -100,8 +100,9 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
         Raises:
             ConfigurationError: naming section, setting and the nearest existing one.
         """
-        sections = [c.__name__ for c in type(self).__mro__ if c.__name__ in self.config]
-        content = tuple((section, *sorted(self.config[section])) for section in sections)
+        config = self.config
+        sections = frozenset(config).intersection(self.section_names())
+        content = tuple((section, *sorted(config[section])) for section in sections)
         if content in type(self)._checked_names:
             return
         check_config_names(type(self), self.config)
@@ -177,6 +178,22 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
         await self._start_watching_pods()
         if self.events_enabled:
             await self._follow_events(spawn)
+        await self._make(spawn)
+        spawn.enter("ready")
+        pod = await self._wait_ready(spawn)
+        spawn.enter("url")
+        self.pod_id = uid_of(pod)
+        url = await self._pod_url(pod)
+        self._restarts, _ = restarted(pod)
+        self._last_exit = {}
+        return url
+
+    async def _make(self, spawn: Spawn) -> None:
+        """Create claim, pod and companions.
+
+        Apart from the wait: manifest and answer, a hundred objects each, end here, where those of
+        five hundred starts would make the garbage collector look at everything the hub holds.
+        """
         if self.storage_pvc_ensure:
             spawn.enter("claim")
             await self._choose_claim()
@@ -197,14 +214,6 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
         pod = await self._create_pod(spawn, manifest)
         spawn.enter("companions")
         await self._make_companions(pod, spawn.deadline)
-        spawn.enter("ready")
-        pod = await self._wait_ready(spawn)
-        spawn.enter("url")
-        self.pod_id = uid_of(pod)
-        url = await self._pod_url(pod)
-        self._restarts, _ = restarted(pod)
-        self._last_exit = {}
-        return url
 
     async def _follow_events(self, spawn: Spawn) -> None:
         watch = self._events_of_pods()
@@ -233,7 +242,8 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
             **(manifest.metadata.annotations or {}),
             SPAWN_ID: spawn.id,
         }
-        self._check_manifest(manifest)
+        if self.modify_pod_hook:
+            self._check_manifest(manifest)
         return manifest
 
     async def _create_pod(self, spawn: Spawn, manifest: Any) -> Mapping[str, Any]:

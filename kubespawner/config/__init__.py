@@ -7,6 +7,11 @@ https://traitlets.readthedocs.io/en/stable/config.html
 
 from __future__ import annotations
 
+from functools import lru_cache
+from typing import Any
+
+from traitlets import TraitType
+
 from ._checks import _sorted_dict_values, nearest
 from ._section import traits_of_section
 from .connection import ConnectionConfig
@@ -49,3 +54,27 @@ class SpawnerConfig(
     """All settings that KubeSpawner adds to JupyterHub's, or has with another default or rule."""
 
     class_own_traits = classmethod(traits_of_section)
+
+    def traits(self, **metadata: Any) -> dict[str, TraitType[Any, Any]]:
+        """Return the traits of this class with this metadata, as traitlets does.
+
+        Each spawner that is made asks for its settings; those of a class are looked up once.
+        """
+        if metadata == {"config": True}:
+            return _settings_of(type(self)).copy()
+        return super().traits(**metadata)
+
+    @classmethod
+    def section_names(cls) -> list[str]:
+        """Return the names of the configuration's sections that apply, the weakest first."""
+        return list(_sections_of(cls))
+
+
+@lru_cache(maxsize=64)
+def _settings_of(cls: type[SpawnerConfig]) -> dict[str, TraitType[Any, Any]]:
+    return cls.class_traits(config=True)
+
+
+@lru_cache(maxsize=64)
+def _sections_of(cls: Any) -> tuple[str, ...]:
+    return tuple(super(SpawnerConfig, cls).section_names())

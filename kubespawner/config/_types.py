@@ -7,6 +7,7 @@ name, and that one belongs to subclasses.
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable as Function
 from collections.abc import Collection
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from ._checks import Check, Wrong, pull_secrets, templates
 # What a subclass overrides to have template fields of its own.
 _EXPANSION = ("_expand_user_properties", "_expand_all", "_template_fields")
 _REPR_LIMIT = 200
+_IMMUTABLE = (str, int, float, bool, type(None))
 
 
 class _Checked:
@@ -46,6 +48,35 @@ class _Checked:
         self.expanded = expanded
         super().__init__(*args, config=True, **kwargs)  # type: ignore[call-arg]
 
+    def __get__(self, obj: Any, cls: Any = None) -> Any:
+        # A start reads all settings, most of which nobody has set: traitlets makes and checks
+        # each default for each spawner anew, and what is set costs it a second call.
+        if obj is None:
+            return self
+        try:
+            return obj._trait_values[self.name]
+        except KeyError:
+            return self._first_value(obj)
+
+    def _first_value(self, obj: Any) -> Any:
+        """Return the default, which counts as the value of ``obj`` from now on.
+
+        Made and checked once for each class where that gives the same every time. As for
+        traitlets' own immutable defaults, no observer is told.
+        """
+        known = _defaults_of(type(obj))  # type: ignore[arg-type]
+        make = known.get(self.name)  # type: ignore[arg-type]
+        if make is not None:
+            value = obj._trait_values[self.name] = make()
+            return value
+        value = self.get(obj, type(obj))  # type: ignore[attr-defined]
+        if obj._get_trait_default_generator(self.name) == self.default:  # type: ignore[attr-defined]
+            if type(value) in _IMMUTABLE:
+                known[self.name] = lambda: value  # type: ignore[index]
+            elif type(value) in (list, dict) and not value:
+                known[self.name] = type(value)  # type: ignore[index]
+        return value
+
     def validate(self, obj: Any, value: Any) -> Any:
         value = super().validate(obj, value)  # type: ignore[misc]
         try:
@@ -63,6 +94,12 @@ def _error(obj: HasTraits, name: str | None, value: Any, wrong: Wrong) -> TraitE
     if len(shown) > _REPR_LIMIT:
         shown = f"{shown[:_REPR_LIMIT]}..."
     return TraitError(f"{type(obj).__name__}.{name}{wrong.where} is {shown}: {wrong.expected}")
+
+
+@lru_cache(maxsize=64)
+def _defaults_of(cls: type) -> dict[str, Function[[], Any]]:
+    """Return what makes the defaults of ``cls`` that are known; filled in as they are asked for."""
+    return {}
 
 
 @lru_cache(maxsize=64)
