@@ -54,7 +54,8 @@ class ProgressFeed:
         self._progress = 0
         # What was said last of the phase, which later notices do not replace.
         self._phase: ProgressEvent = {}
-        self._grown = asyncio.Event()
+        # None while nobody waits: every server of a hub has a feed, few are being started.
+        self._grown: asyncio.Event | None = None
 
     def add(self, message: str, *, progress: int | None = None, **extra: Any) -> None:
         """Append a message; ``progress`` below what was reached already is lifted to it."""
@@ -93,8 +94,9 @@ class ProgressFeed:
         return self._phase.get("message", "")
 
     def _wake(self) -> None:
-        grown, self._grown = self._grown, asyncio.Event()
-        grown.set()
+        grown, self._grown = self._grown, None
+        if grown is not None:
+            grown.set()
 
     async def follow(
         self, until: Callable[[], asyncio.Future[Any] | None]
@@ -114,6 +116,8 @@ class ProgressFeed:
                 position += 1
             if finished:
                 return
+            if self._grown is None:
+                self._grown = asyncio.Event()
             grown = asyncio.ensure_future(self._grown.wait())
             try:
                 await asyncio.wait(
