@@ -22,7 +22,7 @@ from kubespawner.localcluster import discovery, lifecycle, openapi
 from kubespawner.localcluster.certificates import Certificate, self_signed
 from kubespawner.localcluster.controllers import Controllers
 from kubespawner.localcluster.customresources import CustomResources
-from kubespawner.localcluster.faults import Fault, Faults
+from kubespawner.localcluster.faults import Fault, Faults, cut, truncated
 from kubespawner.localcluster.handlers import PATCH_TYPES, Handlers
 from kubespawner.localcluster.listing import list_body, list_page
 from kubespawner.localcluster.logs import LogReader, log_response
@@ -218,7 +218,7 @@ class ApiServer:
         if fault.delay:
             await asyncio.sleep(fault.delay)
         if fault.drop == "before":
-            return _cut(request)
+            return cut(request)
         if fault.status:
             headers = {}
             if fault.retry_after is not None:
@@ -230,12 +230,12 @@ class ApiServer:
                 await self._dispatch(request, call)
             except ApiError as e:
                 log.info("not sent: %s", e)
-            return _cut(request)
+            return cut(request)
         response = await self._dispatch(request, call)
         if fault.delay_answer:
             await asyncio.sleep(fault.delay_answer)
         if fault.truncate is not None and isinstance(response, web.Response):
-            return await _truncated(request, response, fault.truncate)
+            return await truncated(request, response, fault.truncate)
         return response
 
     async def _dispatch(self, request: web.Request, call: Call) -> web.StreamResponse:
@@ -385,25 +385,3 @@ def _json(status: int, body: Any, headers: dict[str, str] | None = None) -> web.
 
 def _raw(status: int, body: bytes, headers: dict[str, str] | None = None) -> web.Response:
     return web.Response(status=status, body=body, content_type="application/json", headers=headers)
-
-
-def _cut(request: web.Request) -> web.StreamResponse:
-    """Close the connection without an answer."""
-    if request.transport:
-        request.transport.abort()
-    return web.Response(status=500)
-
-
-async def _truncated(request: web.Request, response: web.Response, size: int) -> web.StreamResponse:
-    """Announce the whole body, send ``size`` bytes of it and close the connection."""
-    body = response.body
-    assert isinstance(body, bytes)
-    partial = web.StreamResponse(
-        status=response.status,
-        headers={"Content-Type": "application/json", "Content-Length": str(len(body))},
-    )
-    await partial.prepare(request)
-    await partial.write(body[:size])
-    if request.transport:
-        request.transport.close()
-    return partial

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from aiohttp import web
+
 from kubespawner.localcluster.resources import Resource
 from kubespawner.localcluster.routing import Call
 from kubespawner.localcluster.store import Store
@@ -196,3 +198,28 @@ class Faults:
 
     def _open(self, resource: str | None) -> list[OpenWatch]:
         return [w for w in self._watches if resource is None or w.resource.plural == resource]
+
+
+# ---- what faults do to a connection ----------------------------------------------------------
+
+
+def cut(request: web.Request) -> web.StreamResponse:
+    """Close the connection without an answer, or without the rest of it."""
+    if request.transport:
+        request.transport.abort()
+    return web.Response(status=500)
+
+
+async def truncated(request: web.Request, response: web.Response, size: int) -> web.StreamResponse:
+    """Announce the whole body, send ``size`` bytes of it and close the connection."""
+    body = response.body
+    assert isinstance(body, bytes)
+    partial = web.StreamResponse(
+        status=response.status,
+        headers={"Content-Type": "application/json", "Content-Length": str(len(body))},
+    )
+    await partial.prepare(request)
+    await partial.write(body[:size])
+    if request.transport:
+        request.transport.close()
+    return partial

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import asynccontextmanager
+
 import pytest
 
 from .conftest import JSON, MERGE, STRATEGIC, claim, config_map, pod
@@ -202,8 +204,18 @@ async def test_a_pod_is_bound_once(backend):
 # ---- claims that grow ----------------------------------------------------------------------
 
 
+@asynccontextmanager
 async def bound_claim(backend, *, allowed: bool):
-    """Return a claim that is bound to a volume made by hand, of a class of its own."""
+    """Yield a claim that is bound to a volume made by hand, of a class of its own."""
+    try:
+        yield await _bound_claim(backend, allowed)
+    finally:
+        name = backend.namespace
+        await backend.request("DELETE", f"/api/v1/persistentvolumes/{name}")
+        await backend.request("DELETE", f"/apis/storage.k8s.io/v1/storageclasses/{name}")
+
+
+async def _bound_claim(backend, allowed):
     name = backend.namespace
     classes, volumes = "/apis/storage.k8s.io/v1/storageclasses", "/api/v1/persistentvolumes"
     await backend.ok(
@@ -246,59 +258,42 @@ async def bound_claim(backend, *, allowed: bool):
     )
 
 
-async def remove_volume(backend):
-    await backend.request("DELETE", f"/api/v1/persistentvolumes/{backend.namespace}")
-    await backend.request("DELETE", f"/apis/storage.k8s.io/v1/storageclasses/{backend.namespace}")
-
-
 def grown(uid=None):
     changed = {"spec": {"resources": {"requests": {"storage": "2Gi"}}}}
     return changed if uid is None else {**changed, "metadata": {"uid": uid}}
 
 
+async def refused_growth(backend, uid=None):
+    """Ask for more storage; return the HTTP status of the refusal, and its message."""
+    path = backend.path("persistentvolumeclaims", "one")
+    answer = await backend.request("PATCH", path, grown(uid), content_type=MERGE)
+    return answer.status, answer.body["message"]
+
+
 async def test_a_claim_grows_where_its_class_allows(backend):
-    try:
-        obj = await bound_claim(backend, allowed=True)
+    async with bound_claim(backend, allowed=True) as obj:
         changed = await backend.patch(
             "persistentvolumeclaims", "one", grown(obj["metadata"]["uid"])
         )
         assert changed["spec"]["resources"]["requests"]["storage"] == "2Gi"
-    finally:
-        await remove_volume(backend)
 
 
 async def test_a_claim_of_another_uid_does_not_grow(backend):
-    try:
-        await bound_claim(backend, allowed=True)
-        answer = await backend.request(
-            "PATCH",
-            backend.path("persistentvolumeclaims", "one"),
-            grown("00000000-0000-0000-0000-000000000000"),
-            content_type=MERGE,
-        )
-        assert answer.status == 422
-        assert "metadata.uid" in answer.body["message"]
-        assert "field is immutable" in answer.body["message"]
-    finally:
-        await remove_volume(backend)
+    async with bound_claim(backend, allowed=True):
+        status, message = await refused_growth(backend, "00000000-0000-0000-0000-000000000000")
+    assert status == 422
+    assert "metadata.uid" in message
+    assert "field is immutable" in message
 
 
 async def test_a_claim_does_not_grow_where_its_class_does_not_allow(backend):
-    try:
-        await bound_claim(backend, allowed=False)
-        answer = await backend.request(
-            "PATCH",
-            backend.path("persistentvolumeclaims", "one"),
-            grown(),
-            content_type=MERGE,
-        )
-        assert answer.status == 403
-        assert answer.body["message"] == (
-            'persistentvolumeclaims "one" is forbidden: only dynamically provisioned pvc can be '
-            "resized and the storageclass that provisions the pvc must support resize"
-        )
-    finally:
-        await remove_volume(backend)
+    async with bound_claim(backend, allowed=False):
+        status, message = await refused_growth(backend)
+    assert status == 403
+    assert message == (
+        'persistentvolumeclaims "one" is forbidden: only dynamically provisioned pvc can be '
+        "resized and the storageclass that provisions the pvc must support resize"
+    )
 
 
 async def test_a_claim_that_is_not_bound_does_not_grow(backend):
@@ -306,11 +301,6 @@ async def test_a_claim_that_is_not_bound_does_not_grow(backend):
     unbound["spec"]["storageClassName"] = "none"
     unbound["spec"]["resources"] = {"requests": {"storage": "1Gi"}}
     await backend.create("persistentvolumeclaims", unbound)
-    answer = await backend.request(
-        "PATCH",
-        backend.path("persistentvolumeclaims", "one"),
-        grown(),
-        content_type=MERGE,
-    )
-    assert answer.status == 422
-    assert "is immutable after creation except resources.requests" in answer.body["message"]
+    status, message = await refused_growth(backend)
+    assert status == 422
+    assert "is immutable after creation except resources.requests" in message

@@ -23,8 +23,8 @@ from kubespawner.clients import load_config, shared_client
 from kubespawner.errors import ConfigurationError
 from kubespawner.localcluster.apiserver import ApiServer
 from kubespawner.proxy import EndpointsReflector, KubeGatewayProxy
-from tests.spawner.conftest import eventually
 from tests.support.gateway import CUSTOM_RESOURCES, GROUP, answer
+from tests.support.waiting import eventually
 
 LAB = "http://lab:8888"
 USER = {"user": "foo", "server_name": ""}

@@ -9,8 +9,8 @@ import pytest
 
 from kubespawner import spawner as spawner_module
 
-from ..spawner.conftest import eventually
 from ..support.field import CLAIMS, PODS, STORAGE, Field, Impatient, with_certificates
+from ..support.waiting import eventually
 from ..support.warp import WarpLoop
 
 __all__ = ["CLAIMS", "PODS", "STORAGE", "Field", "Impatient", "until", "with_certificates"]

@@ -23,7 +23,7 @@ import aiohttp
 from aiohttp import web
 
 from kubespawner.localcluster.certificates import Certificate, self_signed
-from kubespawner.localcluster.faults import Fault, Faults
+from kubespawner.localcluster.faults import Fault, Faults, cut, truncated
 from kubespawner.localcluster.resources import Kinds
 from kubespawner.localcluster.routing import Call, parse
 from kubespawner.localcluster.store import Store
@@ -183,24 +183,24 @@ class FaultProxy:
         if fault.delay:
             await asyncio.sleep(fault.delay)
         if fault.drop == "before":
-            return _cut(request)
+            return cut(request)
         if fault.status:
             return _refusal(fault)
         stream = fault.stream if isinstance(fault, WireFault) else ""
         response = await self._authorized(request, call, body, stream)
         if fault.drop == "after":
-            return _cut(request)
+            return cut(request)
         if fault.delay_answer:
             await asyncio.sleep(fault.delay_answer)
         if fault.truncate is not None and isinstance(response, web.Response):
-            return await _truncated(request, response, fault.truncate)
+            return await truncated(request, response, fault.truncate)
         return response
 
     async def _authorized(
         self, request: web.Request, call: Call, body: bytes, stream: str
     ) -> web.StreamResponse:
         if request.transport is None or request.transport.is_closing():
-            return _cut(request)
+            return cut(request)
         if request.headers.get("Authorization") != f"Bearer {self.token}":
             return _refusal(Fault(status=401, reason="Unauthorized", message="Unauthorized"))
         headers = {k: v for k, v in request.headers.items() if k not in _DROPPED}
@@ -239,7 +239,7 @@ class FaultProxy:
                 task.cancel()
             await asyncio.gather(pump, ended, return_exceptions=True)
         if watch.aborted:
-            return _cut(request)
+            return cut(request)
         return response
 
 
@@ -347,28 +347,6 @@ def _refusal(fault: Fault) -> web.Response:
     }
     headers = {} if fault.retry_after is None else {"Retry-After": str(fault.retry_after)}
     return web.json_response(status, status=fault.status or 500, headers=headers)
-
-
-def _cut(request: web.Request) -> web.StreamResponse:
-    """Close the connection without an answer, or without the rest of it."""
-    if request.transport:
-        request.transport.abort()
-    return web.Response(status=500)
-
-
-async def _truncated(request: web.Request, response: web.Response, size: int) -> web.StreamResponse:
-    """Announce the whole body, send ``size`` bytes of it and close the connection."""
-    body = response.body
-    assert isinstance(body, bytes)
-    partial = web.StreamResponse(
-        status=response.status,
-        headers={"Content-Type": "application/json", "Content-Length": str(len(body))},
-    )
-    await partial.prepare(request)
-    await partial.write(body[:size])
-    if request.transport:
-        request.transport.close()
-    return partial
 
 
 def trusting(path: Path) -> tuple[str, ssl.SSLContext, dict[str, str]]:

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from tests.support.hub import Browser, Hub
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.hub, pytest.mark.timeout(240)]
 
@@ -67,14 +68,6 @@ CLAIM = of_nobody(
     accessModes=["ReadWriteOnce"],
     resources={"requests": {"storage": "1Gi"}},
 )
-
-
-async def eventually(condition):
-    for _ in range(600):
-        if found := await condition():
-            return found
-        await asyncio.sleep(0.1)
-    raise AssertionError("it did not come true")
 
 
 async def command(hub, *arguments, token=TOKEN, api=None):

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from contextlib import asynccontextmanager
+from types import SimpleNamespace
 
 from kubernetes_asyncio.client import CoreV1Api, DiscoveryV1Api, NetworkingV1Api
 
 from kubespawner.localcluster.apiserver import ApiServer
 from kubespawner.localcluster.faults import Fault
-
-from .conftest import eventually
+from tests.support.waiting import eventually
 
 USER = {"user": "foo", "server_name": ""}
 NAME = "jupyter--2fuser-2ffoo-2f-route"
@@ -82,3 +82,21 @@ async def settled(proxy):
     await eventually(
         lambda: not (proxy._routes._written or proxy._services._written or proxy._slices._written)
     )
+
+
+async def check_converges(proxy, cluster, extra):
+    """Let JupyterHub check its routes: what differs is put right once, and then left alone.
+
+    Args:
+        extra: target of a configured extra route, which the hub adds at each check.
+    """
+    hub = SimpleNamespace(routespec="/", host="http://10.0.0.1:8081")
+    proxy.hub = hub
+    proxy.app = SimpleNamespace(hub=hub, subdomain_host="")
+    proxy.extra_routes = {"/extra/": extra}
+    await proxy.add_route("/user/gone/", POD, {"user": "gone", "server_name": ""})
+    await proxy.check_routes({}, {})
+    assert set(await proxy.get_all_routes()) == {"/", "/extra/"}
+    cluster.asked()
+    await proxy.check_routes({}, {})
+    assert cluster.asked() == []

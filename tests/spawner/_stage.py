@@ -20,9 +20,9 @@ from kubespawner.localcluster.apiserver import ApiServer
 from kubespawner.localcluster.faults import Fault
 from kubespawner.localcluster.pytest_plugin import build_spawner
 from tests.support.schemas import assert_valid
+from tests.support.waiting import eventually
 
 from ._cases import Case
-from .conftest import eventually
 
 _NAMESPACES = {"default", "kube-system", "kube-public", "kube-node-lease", "elsewhere"}
 _COLLECTIONS = ("pods", "persistentvolumeclaims", "services", "secrets")

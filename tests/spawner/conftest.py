@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
+import pytest_asyncio
 
 from kubespawner.clients import shared_client
 from kubespawner.localcluster.pytest_plugin import FakeUser as User
 from kubespawner.localcluster.pytest_plugin import _make
 from kubespawner.localcluster.pytest_plugin import fake_hub as hub
+
+from ._stage import staged
 
 __all__ = ["User", "hub"]
 
@@ -35,18 +36,18 @@ async def make_spawner(local_cluster):
     return make
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def _stage(tmp_path_factory):
+    async with staged(tmp_path_factory.mktemp("stage")) as stage:
+        yield stage
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def stage(_stage):
+    """An API server without a node, which a module's tests share; empty again after each."""
+    yield _stage
+    await _stage.clear()
+
+
 async def messages(spawner) -> list[dict]:
     return [entry async for entry in spawner.progress()]
-
-
-async def eventually(condition, seconds: float = 20):
-    """Return what ``condition()`` (may be async) returns once it is true."""
-    deadline = asyncio.get_running_loop().time() + seconds
-    while True:
-        result = condition()
-        if asyncio.iscoroutine(result):
-            result = await result
-        if result:
-            return result
-        assert asyncio.get_running_loop().time() < deadline, "it did not come true"
-        await asyncio.sleep(0.02)

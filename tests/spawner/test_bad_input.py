@@ -1,7 +1,6 @@
 """Wrong settings: an error that names the setting, before anything is created."""
 
 import pytest
-import pytest_asyncio
 from traitlets import TraitError
 from traitlets.config import Config
 
@@ -9,21 +8,8 @@ from kubespawner import KubeSpawner
 from kubespawner.errors import ConfigurationError, SpawnError
 
 from ._cases import STORAGE
-from ._stage import staged
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def _stage(tmp_path_factory):
-    async with staged(tmp_path_factory.mktemp("stage")) as stage:
-        yield stage
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def stage(_stage):
-    yield _stage
-    await _stage.clear()
 
 
 async def refusal(stage, username="alice", options=None, **settings):

@@ -5,7 +5,6 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-import pytest_asyncio
 from certipy import Certipy
 from cryptography import x509
 from jupyterhub.user import User as HubUser
@@ -13,10 +12,9 @@ from jupyterhub.user import User as HubUser
 from kubespawner import KubeSpawner
 from kubespawner.errors import ConfigurationError, OptionsError, SpawnError
 from kubespawner.ownership import uid_of
+from tests.support.waiting import eventually
 
 from ._cases import STORAGE, shows
-from ._stage import staged
-from .conftest import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -39,18 +37,6 @@ FREE_TEXT = {
         }
     },
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def _stage(tmp_path_factory):
-    async with staged(tmp_path_factory.mktemp("stage")) as stage:
-        yield stage
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def stage(_stage):
-    yield _stage
-    await _stage.clear()
 
 
 async def started(stage, spawner, **run):

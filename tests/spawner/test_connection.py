@@ -9,10 +9,10 @@ from kubespawner.errors import SpawnError
 from kubespawner.kube.requests import ApiUnavailable
 from kubespawner.localcluster.faults import Fault
 from kubespawner.ownership import uid_of
+from tests.support.waiting import eventually
 
 from ._cases import shows
 from ._stage import Stage, staged
-from .conftest import eventually
 
 QUICK = {"k8s_api_request_timeout": 1, "k8s_api_request_retry_timeout": 1}
 

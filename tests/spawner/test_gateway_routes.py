@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-from types import SimpleNamespace
 
 import pytest
 from kubernetes_asyncio.client import ApiException, ApiextensionsV1Api, CoreV1Api, CustomObjectsApi
@@ -16,9 +15,19 @@ from kubespawner.errors import ConfigurationError
 from kubespawner.proxy import KubeGatewayProxy
 from kubespawner.proxy.base import ROUTE_FAILURES
 from tests.support.gateway import CUSTOM_RESOURCES, GROUP, answer
+from tests.support.waiting import eventually
 
-from ._routes import NAME, OWN, POD, USER, all_objects, kinds, running_cluster, settled
-from .conftest import eventually
+from ._routes import (
+    NAME,
+    OWN,
+    POD,
+    USER,
+    all_objects,
+    check_converges,
+    kinds,
+    running_cluster,
+    settled,
+)
 
 ELSEWHERE = "http://lab.elsewhere.svc.cluster.local:8888"
 GATEWAY = {"name": "web", "namespace": "gateways"}
@@ -539,14 +548,4 @@ async def test_the_documented_role_is_enough(cluster, make_proxy, controller):
 
 
 async def test_the_hubs_check_of_routes_converges(cluster, make_proxy):
-    proxy = make_proxy()
-    hub = SimpleNamespace(routespec="/", host="http://10.0.0.1:8081")
-    proxy.hub = hub
-    proxy.app = SimpleNamespace(hub=hub, subdomain_host="")
-    proxy.extra_routes = {"/extra/": "http://extra.default.svc:80"}
-    await proxy.add_route("/user/gone/", POD, {"user": "gone", "server_name": ""})
-    await proxy.check_routes({}, {})
-    assert set(await proxy.get_all_routes()) == {"/", "/extra/"}
-    cluster.asked()
-    await proxy.check_routes({}, {})
-    assert cluster.asked() == []
+    await check_converges(make_proxy(), cluster, extra="http://extra.default.svc:80")

@@ -7,8 +7,9 @@ from kubernetes_asyncio.client import ApiException
 
 from kubespawner.errors import SpawnError
 from kubespawner.ownership import uid_of
+from tests.support.waiting import eventually
 
-from .conftest import eventually, messages
+from .conftest import messages
 
 
 async def pods(api, namespace="default"):

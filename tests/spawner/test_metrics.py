@@ -10,10 +10,10 @@ from kubespawner import KubeSpawner, metrics
 from kubespawner.errors import SpawnError
 from kubespawner.localcluster.faults import Fault
 from kubespawner.sweeper import Sweeper
+from tests.support.waiting import eventually
 
 from ._cases import STORAGE
 from ._stage import staged
-from .conftest import eventually
 
 
 @pytest.fixture

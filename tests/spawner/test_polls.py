@@ -10,9 +10,9 @@ from jupyterhub.objects import Server
 
 from kubespawner import KubeSpawner
 from kubespawner.kube.informer import Informer
+from tests.support.waiting import eventually
 
 from ._stage import staged
-from .conftest import eventually
 
 
 @pytest.fixture

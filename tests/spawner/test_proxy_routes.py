@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-from types import SimpleNamespace
 
 import pytest
 from kubernetes_asyncio.client import ApiException
@@ -19,9 +18,20 @@ from kubespawner.proxy import KubeIngressProxy
 from kubespawner.proxy.base import ROUTE_FAILURES
 from kubespawner.proxy.marks import APPLIED
 from tests.support.schemas import assert_valid
+from tests.support.waiting import eventually
 
-from ._routes import ALIAS, NAME, OWN, POD, USER, all_objects, kinds, running_cluster, settled
-from .conftest import eventually
+from ._routes import (
+    ALIAS,
+    NAME,
+    OWN,
+    POD,
+    USER,
+    all_objects,
+    check_converges,
+    kinds,
+    running_cluster,
+    settled,
+)
 
 # The Role that the documentation names.
 ROLE = {
@@ -556,17 +566,7 @@ async def test_the_documented_role_is_enough(make_proxy, cluster):
 
 
 async def test_the_hubs_check_of_routes_converges(make_proxy, cluster):
-    proxy = make_proxy()
-    hub = SimpleNamespace(routespec="/", host="http://10.0.0.1:8081")
-    proxy.hub = hub
-    proxy.app = SimpleNamespace(hub=hub, subdomain_host="")
-    proxy.extra_routes = {"/extra/": "http://extra.example.com:80"}
-    await proxy.add_route("/user/gone/", POD, {"user": "gone", "server_name": ""})
-    await proxy.check_routes({}, {})
-    assert set(await proxy.get_all_routes()) == {"/", "/extra/"}
-    cluster.asked()
-    await proxy.check_routes({}, {})
-    assert cluster.asked() == []
+    await check_converges(make_proxy(), cluster, extra="http://extra.example.com:80")
 
 
 async def test_a_cluster_that_lacks_a_kind_is_told_so(make_proxy, cluster, monkeypatch):

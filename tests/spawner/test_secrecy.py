@@ -10,10 +10,10 @@ import pytest
 from kubespawner import utils
 from kubespawner.localcluster.faults import Fault
 from kubespawner.objects import make_pod
+from tests.support.waiting import eventually
 
 from ._cases import STORAGE
 from ._stage import staged, with_certificates
-from .conftest import eventually
 
 API_TOKEN = "of-the-server-5e8f1c0d"
 KEY = "-----BEGIN PRIVATE KEY-----"

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-import pytest_asyncio
 
 from kubespawner.errors import SpawnError
 from kubespawner.localcluster.faults import Fault
+from tests.support.waiting import eventually
 
 from ._cases import shows
-from ._stage import staged
-from .conftest import eventually, messages
+from .conftest import messages
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -22,18 +21,6 @@ UNSCHEDULABLE = {
     "reason": "Unschedulable",
     "message": "0/3 nodes are available: 3 Insufficient cpu.",
 }
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def _stage(tmp_path_factory):
-    async with staged(tmp_path_factory.mktemp("stage")) as stage:
-        yield stage
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def stage(_stage):
-    yield _stage
-    await _stage.clear()
 
 
 async def add_event(stage, pod, own_name, reason, message, **about):
