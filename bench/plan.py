@@ -96,7 +96,7 @@ FULL = Plan(
 )
 QUICK = Plan(
     name="quick",
-    populations=(Population(1_000, restarts=1, idle_seconds=15, churn_seconds=5),),
+    populations=(Population(1_000, restarts=1, idle_seconds=12, churn_seconds=5),),
     churn_rate=100,
     spawns=50,
     kinds=(Spawns("plain", ours=1, peer=1), Spawns("claims", ours=1, peer=1)),

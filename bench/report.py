@@ -14,7 +14,6 @@ from .rows import Line, lines
 from .samples import Run
 
 _HEADINGS = ("scenario", "size", "measured", "ours", "peer", "peer ÷ ours", "target", "")
-_VERDICTS = {True: "met", False: "missed", None: ""}
 
 
 def figure(value: float | None, unit: str = "") -> str:
@@ -47,7 +46,7 @@ def cells(line: Line) -> list[str]:
         both(line.peer, line.peer_spread, line.peer_rounds, line.peer_failed),
         "–" if line.ratio is None else f"{figure(line.ratio)}×",
         str(line.target),
-        _VERDICTS[line.met],
+        line.verdict,
     ]
 
 

@@ -85,6 +85,13 @@ class Line:
         return self.row.target if self.size >= self.row.from_size else Target()
 
     @property
+    def verdict(self) -> str:
+        """Return "met", "missed" or "not measured"; nothing where nothing was asked."""
+        if self.met is None:
+            return "" if self.target == Target() else "not measured"
+        return "met" if self.met else "missed"
+
+    @property
     def met(self) -> bool | None:
         """Whether the target is met; None if none is set, or for want of figures."""
         return None if self.ours is None else self.target.met(self.ours, self.ratio)

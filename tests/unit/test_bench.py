@@ -113,6 +113,7 @@ def test_what_failed_is_a_line_of_the_table_without_figures():
         None,
     )
     assert (stall.ours_failed, stall.peer_failed) == (True, False)
+    assert (cpu.verdict, stall.verdict) == ("not measured", "")
 
 
 def test_nothing_done_costs_infinitely_much_each():
