@@ -78,12 +78,11 @@ def init_problem(
     if ended and ended.get("exitCode") and not will_restart(pod, name, ended):
         reason, what, _ = end_of(ended, memory_limit(pod, container))
         needed = " It used more memory than it may have." if reason == "OOMKilled" else ""
-        lines = _last_lines(log)
         return problem(
             "Failed",
             "InitContainerFailed",
             f"The preparation of your server failed (step {name!r}).{needed}{_quoted(log)} {_ADMIN}",
-            f"init container {name!r}: {what}" + (f"; its log ends with: {lines}" if lines else ""),
+            f"init container {name!r}: {what}{_end_of_log(log)}",
             name,
         )
     what = "The preparation of your server"
@@ -110,16 +109,17 @@ def notebook_problem(
         if reason == "ServerExited":
             user = f"Your server ended while it was starting (exit code {ended.get('exitCode')})."
             user += _quoted(log)
-        lines = _last_lines(log)
-        admin = f"container {name!r}: {what}" + (f"; its log ends with: {lines}" if lines else "")
+        admin = f"container {name!r}: {what}{_end_of_log(log)}"
         return problem("Failed", reason, user, admin, name, key="ServerExited")
     return waiting_problem(pod, container, events) or crash_loop(
         pod, container, crash_restarts, log, "Your server"
     )
 
 
-def _last_lines(log: str) -> str:
-    return "\n".join(log.strip().splitlines()[-_MOST_LINES:])
+def _end_of_log(log: str) -> str:
+    """Return the last lines of a log, as a clause for the administrator; '' without any."""
+    lines = "\n".join(log.strip().splitlines()[-_MOST_LINES:])
+    return f"; its log ends with: {lines}" if lines else ""
 
 
 def _quoted(log: str) -> str:
@@ -154,13 +154,12 @@ def crash_loop(
         else f"{what} fails each time it starts (exit code {last.get('exitCode')}).{_quoted(log)}"
     )
     absent = _absent_command(str(last.get("message") or ""))
-    lines = _last_lines(log)
     return problem(
         "Failed",
         "CrashLoopBackOff",
         f"{absent} {_ADMIN}" if absent else user,
         f"container {name!r} restarted {container.get('restartCount')} times; last: {told}"
-        + (f"; its log ends with: {lines}" if lines else ""),
+        f"{_end_of_log(log)}",
         name,
     )
 
@@ -190,13 +189,12 @@ def restarting(
         else f"{what} ended while starting (exit code {last.get('exitCode')}); "
         f"it is started again.{_quoted(log)}"
     )
-    lines = _last_lines(log)
     return problem(
         phase,
         "Restarting",
         user,
         f"container {name!r}, restart {container.get('restartCount') or 0}: "
-        f"{end_of(last, limit)[1]}" + (f"; its log ends with: {lines}" if lines else ""),
+        f"{end_of(last, limit)[1]}{_end_of_log(log)}",
         name,
     )
 
