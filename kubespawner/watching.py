@@ -282,8 +282,13 @@ class Watching(SpawnerConfig):
         informer = self._pods()
         key = f"{self.namespace}/{name}"
         try:
-            if informer.health is not Health.NEVER_LOADED and not _gone(informer.get(key), uid):
-                await informer.wait_for(key, lambda pod: _gone(pod, uid), deadline)
+            present = informer.header(key)
+            if (
+                informer.health is not Health.NEVER_LOADED
+                and present is not None
+                and present.metadata.uid == uid
+            ):
+                await informer.wait_gone(key, uid, deadline)
             else:
                 # Not among those the shared watch selects (or it is not loaded).
                 path = f"/api/v1/namespaces/{self.namespace}/pods"
@@ -320,7 +325,7 @@ class Watching(SpawnerConfig):
         informer.start()
         try:
             await informer.under_way(deadline)
-            await informer.wait_for(key, lambda item: _gone(item, uid), deadline)
+            await informer.wait_gone(key, uid, deadline)
         finally:
             await informer.stop()
 

@@ -13,7 +13,7 @@ import enum
 import random
 import time
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
@@ -39,6 +39,8 @@ OVERDUE_SECONDS = 5.0
 LIST_TIMEOUT = 60.0
 # The longest pause that a Retry-After is believed for.
 _MOST_PATIENCE = 120.0
+
+_T = TypeVar("_T")
 
 _OUTAGES = (aiohttp.ClientError, OSError, asyncio.TimeoutError, msgspec.DecodeError, ApiException)
 
@@ -314,15 +316,38 @@ class Informer:
         Raises:
             TimeoutError: it was not accepted before the deadline.
         """
+        return await self._until(key, lambda: self.get(key), predicate, deadline)
+
+    async def wait_gone(self, key: str, uid: str, deadline: Deadline | None = None) -> None:
+        """Wait until there is no object ``key`` with this UID; what is there is not decoded.
+
+        Raises:
+            TimeoutError: it was still there at the deadline.
+        """
+        await self._until(
+            key,
+            lambda: self.header(key),
+            lambda header: header is None or header.metadata.uid != uid,
+            deadline,
+        )
+
+    async def _until(
+        self,
+        key: str,
+        look: Callable[[], _T],
+        accepts: Callable[[_T], bool],
+        deadline: Deadline | None,
+    ) -> _T:
+        """Return what ``look`` sees of an object as soon as it is accepted."""
         changed = asyncio.Event()
         unsubscribe = self.on_change(key, changed.set)
         try:
             await within(self._loaded.wait(), _left(deadline))
             while True:
                 changed.clear()
-                item = self.get(key)
-                if predicate(item):
-                    return item
+                seen = look()
+                if accepts(seen):
+                    return seen
                 await within(changed.wait(), _left(deadline))
         except asyncio.TimeoutError as e:
             because = f": {told(self.last_error)}" if self.last_error else ""

@@ -653,6 +653,32 @@ async def test_wait_for_raises_what_the_predicate_raises(api, informer):
         await informer.wait_for("ns/a", lambda item: 1 / 0)
 
 
+async def test_wait_gone_ends_when_that_object_is_deleted_or_another_has_its_name(
+    api, informer, monkeypatch
+):
+    watch = Stream()
+    api.on("GET", PODS, reply(pod_list(pod("a", 1), pod("b", 2), version=9)))
+    api.on("WATCH", PODS, watch)
+    await loaded(informer)
+    uids = {name: informer.header(f"ns/{name}").metadata.uid for name in "ab"}
+    # It does not need the object itself.
+    monkeypatch.setattr(Informer, "get", None)
+    gone = [
+        asyncio.create_task(informer.wait_gone(f"ns/{name}", uids[name], Deadline.after(20)))
+        for name in "ab"
+    ]
+    other = asyncio.create_task(informer.wait_gone("ns/a", "another uid", Deadline.after(20)))
+    await asyncio.wait_for(other, 20)
+    assert not any(task.done() for task in gone)
+    successor = pod("b", 11)
+    successor["metadata"]["uid"] = "successor"
+    watch.send(event("DELETED", pod("a", 10)))
+    watch.send(event("MODIFIED", successor))
+    await asyncio.wait_for(asyncio.gather(*gone), 20)
+    with pytest.raises(TimeoutError, match="ns/b"):
+        await informer.wait_gone("ns/b", "successor", Deadline.after(0.02))
+
+
 async def test_unsubscribe_is_safe_to_repeat(api, informer):
     told = []
     undo = [informer.subscribe("ns/a", told.append), informer.subscribe_all(told.append)]
