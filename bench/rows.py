@@ -111,7 +111,7 @@ def _spawns(kind: str, scenario: str) -> Iterator[Row]:
     yield Row(scenario, "of it, until the hub was told, p50", f"{start}.there.p50", "ms")
     yield Row(scenario, "of it, since the hub was told, p50", f"{start}.here.p50", "ms")
     yield Row(scenario, "of it, since the hub was told, p99", f"{start}.here.p99", "ms")
-    yield Row(scenario, "hub CPU per spawn", f"{start}.cpu", "ms", Target(ratio=3))
+    yield Row(scenario, "hub CPU per spawn", f"{start}.cpu", "ms", Target(ratio=3), 500)
     yield Row(scenario, "API requests per spawn", f"{start}.requests", "")
     yield Row(scenario, "longest stall", f"{start}.stall", "ms")
     yield Row(scenario, "starts that failed", f"{start}.failed", "", Target(most=0))
