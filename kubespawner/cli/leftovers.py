@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import click
+from kubernetes_asyncio.config import ConfigException
+from traitlets import TraitError
 
+from ..errors import ConfigurationError
 from ..hubservers import HubUnavailable, from_rest_api
 from ..leftovers import KINDS, Leftover, LookFailed, Lookout, Report
 from ..sweeper import rules_of
@@ -21,6 +24,17 @@ from . import configfile
 
 class _NoAnswer(click.ClickException):
     exit_code = 2
+
+
+# No hub, no cluster, no connection to one, or a configuration that can't be used.
+_UNKNOWN = (
+    LookFailed,
+    HubUnavailable,
+    ConfigException,
+    ConfigurationError,
+    TraitError,
+    click.ClickException,
+)
 
 
 @click.command()
@@ -67,22 +81,24 @@ def leftovers(
     mark; claims only of users that no longer exist.
 
     Exit code 0: nothing is left over (any more); 1: something is; 2: the hub or the cluster could
-    not be asked, so it is unknown.
+    not be asked, or not for all of it, so it is unknown.
     """
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    cls, config = configfile.load(config_file)
-    for section in {cls.__name__, "KubeSpawner"}:
-        config[section].leftovers_interval = 0
     try:
+        cls, config = configfile.load(config_file)
+        for section in {cls.__name__, "KubeSpawner"}:
+            config[section].leftovers_interval = 0
         report, deleted = asyncio.run(_run(cls, config, hub_api, token, hub_namespace, kinds))
-    except (LookFailed, HubUnavailable) as e:
+    except _UNKNOWN as e:
         raise _NoAnswer(f"What is left over is unknown: {e}") from e
     gone = {leftover.uid for leftover in deleted}
     if as_json:
         click.echo(json.dumps(_as_json(report, gone), indent=2))
     else:
         _print(report, gone)
-    raise SystemExit(1 if {left.uid for left in report.leftovers} - gone else 0)
+    if {left.uid for left in report.leftovers} - gone:
+        raise SystemExit(1)
+    raise SystemExit(_NoAnswer.exit_code if report.unseen else 0)
 
 
 async def _run(
