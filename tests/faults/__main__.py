@@ -120,7 +120,9 @@ class Report:
     def peer(self) -> None:
         """Observe both sides."""
         logging.disable(logging.CRITICAL)
+        started = time.monotonic()
         found = asyncio.run(peer.observe_all())
+        limits = ", ".join(f"`{name}` {value}" for name, value in peer.LIMITS.items())
         heads = [f"{text}: {side}" for text in peer.QUESTIONS.values() for side in peer.SIDES]
         lines = [f"| fault | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
         for column in COLUMNS:
@@ -132,8 +134,10 @@ class Report:
             "PyPI, through the same proxy before the embedded API server, driven as this package "
             "is by `tests/faults/one_server.py`. Faults hit the creation or the deletion of the "
             "pod, or all requests for pods that a poll makes; those of a watch hit the watch of "
-            "pods. JupyterHub gives up a server whose poll returns a number or raises: "
-            f"*disowned*. Observed on {datetime.date.today()}.",
+            f"pods. Both have the same limits, in seconds: {limits}; each is polled for "
+            f"{peer.WHILE} s. JupyterHub gives up a server whose poll returns a number or raises: "
+            "*disowned*. Bold is what nobody hopes for. "
+            f"Observed on {datetime.date.today()}, in {time.monotonic() - started:.0f} s.",
             lines,
         )
 

@@ -28,9 +28,15 @@ QUESTIONS = {
     "stop": "A stop during which the fault passes",
 }
 GOOD = {"spawned", "kept", "gone"}
+# Seconds, the same for both sides: else the peer takes its own, which are up to minutes.
+LIMITS = {
+    "start_timeout": 30,
+    "k8s_api_request_timeout": 2,
+    "k8s_api_request_retry_timeout": 15,
+}
 _DAY = 86_400
-# Longer than either side's own pauses between two looks.
-_WHILE = 15.0
+# Seconds; longer than either side's own pauses between two looks.
+WHILE = 15
 # Servers observed at the same time.
 _LANES = 6
 _DRIVER = Path(__file__).with_name("one_server.py")
@@ -90,9 +96,7 @@ class Side:
             "image": "kubespawner/busybox:test",
             "component_label": it.hub,
             "extra_pod_config": {"schedulerName": "nobody"},
-            "start_timeout": 30,
-            "k8s_api_request_timeout": 2,
-            "k8s_api_request_retry_timeout": 15,
+            **LIMITS,
         }
         order = {"user": it.user, "settings": settings, "state": state or {}}
         reader, writer = await asyncio.open_unix_connection(self._socket)
@@ -107,11 +111,16 @@ async def observe(question: str, column: str, side: Side) -> str:
     """Return what became of the server, in a word or two."""
     await side._ready()
     async with ground(side.directory, tls=COLUMNS[column].tls) as it:
+        # What is too slow is so for both sides.
+        it.patience = LIMITS["k8s_api_request_timeout"]
         return await _ASKED[question](it, column, side)
 
 
 async def observe_all() -> dict[tuple[str, str, str], str]:
-    """Return what became of the servers, by question, column and side."""
+    """Return what became of the servers, by question, column and side.
+
+    What could not be observed within five minutes says so.
+    """
     interpreters = {"ours": sys.executable, "peer": python()}
     waiting = [(q, c, s) for c in COLUMNS for q in QUESTIONS for s in SIDES]
     found: dict[tuple[str, str, str], str] = {}
@@ -141,13 +150,24 @@ def _inject(it: Ground, column: str, verb: str, **more: Any) -> Any:
     return it.fail(verb=verb, resource="pods", **fault.fault(it), **more)
 
 
+async def _spoil_watch(it: Ground, column: str, **more: Any) -> Any:
+    """Inject the fault into the watch of pods that follows the present one; return it."""
+    await it.until(lambda: it.proxy.faults._open("pods"))
+    fault = _inject(it, column, "watch", **more)
+    it.proxy.faults.close_watches("pods")
+    await it.until(lambda: fault.hits)
+    return fault
+
+
 async def _spawn(it: Ground, column: str, side: Side) -> str:
     async with side.life(it) as hub:
         if column == "clock jump":
             await hub.tell(f"clock {_DAY}")
         else:
-            _inject(it, column, "create", times=1)
+            fault = _inject(it, column, "create", times=1)
         answer = await hub.tell("start")
+        if column != "clock jump":
+            assert fault.hits
         await it.settle()
         made = len(it.uids("ADDED", "pods"))
         left = made - len(it.uids("DELETED", "pods"))
@@ -160,6 +180,7 @@ async def _poll(it: Ground, column: str, side: Side) -> str:
     async with side.life(it) as hub:
         await hub.tell("start")
         state = await hub.tell("state")
+    faults: list[Any] = []
     async with side.life(it, state) as hub:
         if column == "clock jump":
             await hub.tell(f"clock {_DAY}")
@@ -167,17 +188,18 @@ async def _poll(it: Ground, column: str, side: Side) -> str:
             await _REVOKED[column](it.proxy)
         elif COLUMNS[column].only:
             await hub.tell("poll")
-            _inject(it, column, "watch")
-            it.proxy.faults.close_watches("pods")
+            faults = [await _spoil_watch(it, column)]
         else:
-            for verb in ("list", "watch", "get"):
-                _inject(it, column, verb)
+            faults = [_inject(it, column, verb) for verb in ("list", "watch", "get")]
         loop = asyncio.get_running_loop()
-        end = loop.time() + _WHILE
+        end = loop.time() + WHILE
         while loop.time() < end:
             if await hub.tell("poll") is not None:
                 return "disowned"
+            # Something for a watch to tell.
+            await it.touch_pods()
             await asyncio.sleep(1)
+        assert not faults or any(fault.hits for fault in faults)
         return "kept"
 
 
@@ -186,11 +208,13 @@ async def _stop(it: Ground, column: str, side: Side) -> str:
         await hub.tell("start")
         if column == "clock jump":
             await hub.tell(f"clock {_DAY}")
+        elif COLUMNS[column].only:
+            fault = await _spoil_watch(it, column, times=1)
         else:
-            _inject(it, column, "delete", times=1)
-            if COLUMNS[column].only:
-                it.proxy.faults.close_watches("pods")
+            fault = _inject(it, column, "delete", times=1)
         answer = await hub.tell("stop")
+        if column != "clock jump":
+            assert fault.hits
         left = [p for p in await it.objects("pods") if not p["metadata"].get("deletionTimestamp")]
         if left:
             return "pod left"

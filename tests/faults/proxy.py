@@ -291,7 +291,7 @@ async def _spoilt(lines: AsyncIterator[bytes], watch: _Relay, stream: str) -> As
         if stream == "silent":
             watch.freeze()
         if stream == "bookmarks":
-            yield _bookmark(line)
+            yield _bookmark(line, before=True)
         yield line
         if stream == "twice":
             yield line
@@ -316,9 +316,15 @@ async def _swapped(lines: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield first
 
 
-def _bookmark(line: bytes) -> bytes:
+def _bookmark(line: bytes, *, before: bool = False) -> bytes:
+    """Return a bookmark that says that all up to the event ``line`` has been sent.
+
+    Args:
+        before: all but ``line`` itself.
+    """
     item = json.loads(line)["object"]
-    metadata = {"resourceVersion": item["metadata"]["resourceVersion"], "creationTimestamp": None}
+    version = str(int(item["metadata"]["resourceVersion"]) - before)
+    metadata = {"resourceVersion": version, "creationTimestamp": None}
     bookmark = {"kind": item.get("kind"), "apiVersion": "v1", "metadata": metadata}
     return json.dumps({"type": "BOOKMARK", "object": bookmark}).encode() + b"\n"
 

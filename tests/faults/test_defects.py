@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from typing import Any
 
 import pytest
@@ -577,12 +579,13 @@ async def test_certificates_are_made_again_for_a_profiles_namespace(field, tmp_p
             return self.cert_paths
 
         async def move_certs(self, paths: dict[str, str]) -> dict[str, str]:
+            made.append("moved")
             return paths
 
     profile = {"display_name": "GPU", "default": True, "kubespawner_override": {"namespace": "gpu"}}
     spawner = with_certificates(field.spawner(cls=Certified, profile_list=[profile]), tmp_path)
     url = await spawner.start()
-    assert made == ["jupyter-alice.gpu.svc.cluster.local"]
+    assert made == ["jupyter-alice.gpu.svc.cluster.local", "moved"]
     assert url == "https://jupyter-alice.gpu.svc.cluster.local:8888"
 
 
@@ -621,41 +624,82 @@ async def test_collision_of_users_or_hubs_is_refused(field, other):
     assert await theirs.poll() is None
 
 
-FAILURES: dict[str, Any] = {
-    "role": lambda field: field.faults.deny(verb="create", resource="pods"),
-    "outage": lambda field: field.fail(verb="create", resource="pods", drop="before"),
-    "invalid": lambda field: field.fail(
-        verb="create", resource="pods", status=422, reason="Invalid", message="spec.x: Invalid"
+@dataclass(frozen=True)
+class Failure:
+    """What fails in a start.
+
+    Attributes:
+        fault: of the requests that create pods.
+        traits: of the spawner.
+        status: HTTP status that the user's page has.
+    """
+
+    fault: dict[str, Any]
+    traits: dict[str, Any] = dataclass_field(default_factory=dict)
+    status: int = 500
+
+
+def _failing_hook(spawner: Any, pod: Any) -> Any:
+    raise ZeroDivisionError("in the hook")
+
+
+def _impossible_setting(spawner: Any, pod: Any) -> Any:
+    spawner.start_timeout = "soon"
+    return pod
+
+
+def _impossible_profiles(spawner: Any) -> list[dict[str, Any]]:
+    override = {"start_timeout": "soon"}
+    return [{"display_name": "A", "default": True, "kubespawner_override": override}]
+
+
+FAILURES = {
+    "role": Failure({"status": 403, "reason": "Forbidden"}, status=403),
+    "outage": Failure({"drop": "before"}, status=503),
+    "invalid": Failure(
+        {"status": 422, "reason": "Invalid", "message": "spec.x: Invalid"}, status=422
     ),
-    "credentials": lambda field: field.fail(
-        verb="create", resource="pods", status=401, reason="Unauthorized"
-    ),
-    "our code": lambda field: setattr(field, "runs", False),
+    "credentials": Failure({"status": 401, "reason": "Unauthorized"}, status=401),
+    "unknown status": Failure({"status": 418, "reason": "Teapot"}, status=418),
+    "time": Failure({}, {"start_timeout": 1}, status=504),
+    "options": Failure({}, {"profile_list": _impossible_profiles}),
+    "setting": Failure({}, {"modify_pod_hook": _impossible_setting}),
+    "our code": Failure({}, {"modify_pod_hook": _failing_hook}),
 }
 
 
 @pytest.mark.parametrize("failure", FAILURES)
 async def test_every_failure_is_of_one_family(field, failure):
     """28: people saw a raw ApiException, or a generic 500."""
-
-    def hook(spawner: Any, pod: Any) -> Any:
-        if failure == "our code":
-            raise ZeroDivisionError("in the hook")
-        return pod
-
-    spawner = field.spawner(modify_pod_hook=hook, k8s_api_request_retry_timeout=0.5)
-    FAILURES[failure](field)
+    failing = FAILURES[failure]
+    field.runs = False
+    spawner = field.spawner(k8s_api_request_retry_timeout=0.5, **failing.traits)
+    if failing.fault:
+        field.fail(verb="create", resource="pods", **failing.fault)
     with pytest.raises(SpawnError) as error:
         await spawner.start()
-    assert isinstance(error.value, web.HTTPError)
-    assert error.value.jupyterhub_message
-    assert error.value.jupyterhub_html_message
-    assert error.value.reason
-    assert error.value.__cause__ is not None
-    assert 400 <= error.value.status_code < 600
-    assert (error.value.status_code < 500) == (failure in {"role", "invalid"}) or (
-        failure == "credentials"
-    )
+    _check_told(error.value)
+    assert error.value.status_code == failing.status
+
+
+@pytest.mark.parametrize("status", [403, 503])
+async def test_a_failed_stop_is_of_the_same_family(field, status):
+    """28: people saw a raw ApiException, or a generic 500."""
+    spawner = field.spawner(k8s_api_request_retry_timeout=0.5)
+    await spawner.start()
+    field.fail(verb="delete", resource="pods", status=status)
+    with pytest.raises(SpawnError) as error:
+        await spawner.stop()
+    _check_told(error.value)
+    assert error.value.status_code == status
+
+
+def _check_told(error: SpawnError) -> None:
+    assert isinstance(error, web.HTTPError)
+    assert error.jupyterhub_message
+    assert error.jupyterhub_html_message
+    assert error.reason
+    assert error.__cause__ is not None
 
 
 def test_rows_are_all_covered():

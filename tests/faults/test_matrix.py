@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 
 import pytest
 
 from kubespawner import KubeSpawner, watching
 from kubespawner.errors import SpawnError
 
-from .conftest import until
+from .conftest import PODS, until
 from .matrix import CASES, COLUMNS, ROWS, applies, run_case
+from .proxy import _Relay, _spoilt
 
 CELLS = [
     pytest.param(row, column, case, id=f"{row}-{column}-{case}".replace(" ", "_"))
@@ -83,6 +85,27 @@ async def test_forbidden_watches_never_stop_a_running_server(field, verb, monkey
     for _ in range(3):
         assert await asyncio.wait_for(spawner.poll(), 5) is None
     assert len(field.pods_of(spawner)) == 1
+
+
+async def test_injected_bookmarks_promise_nothing_that_was_not_sent():
+    """Else the fault would be one that no API server has."""
+
+    async def events():
+        for version in ("7", "9"):
+            meta = {"resourceVersion": version}
+            yield json.dumps({"type": "ADDED", "object": {"metadata": meta}}).encode()
+
+    watch = _Relay(PODS)
+    sent = [json.loads(line) async for line in _spoilt(events(), watch, "bookmarks")]
+    versions = [(e["type"], int(e["object"]["metadata"]["resourceVersion"])) for e in sent]
+    assert versions == [
+        ("BOOKMARK", 6),
+        ("ADDED", 7),
+        ("BOOKMARK", 7),
+        ("BOOKMARK", 8),
+        ("ADDED", 9),
+        ("BOOKMARK", 9),
+    ]
 
 
 async def test_a_watch_that_fell_silent_before_a_spawn_does_not_hold_it_up(field):
