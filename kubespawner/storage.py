@@ -127,6 +127,11 @@ class Storage(Companions):
         """
         self._given_up = False
         self._select_claim()
+        self._check_claim_settings()
+        await self._find_legacy_claim()
+
+    def _check_claim_settings(self) -> None:
+        """Raise ConfigurationError if the chosen claim can't be made: no size, or a wrong name."""
         if not self.storage_capacity:
             raise ConfigurationError(
                 "KubeSpawner.storage_pvc_ensure is on, but KubeSpawner.storage_capacity is "
@@ -135,7 +140,6 @@ class Storage(Companions):
         problem = check_name("claim", self.pvc_name, "pvc_name_template", self.pvc_name_template)
         if problem:
             raise ConfigurationError(problem, reason="InvalidManifest")
-        await self._find_legacy_claim()
 
     async def _ensure_claim(self, deadline: Deadline) -> None:
         """Make sure that the chosen claim exists and is fit to be mounted."""

@@ -7,6 +7,7 @@ import contextlib
 import json
 import os
 import tempfile
+import traceback
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -17,8 +18,10 @@ import yaml
 from jupyterhub.objects import Hub
 from kubernetes_asyncio.client import ApiClient
 from tornado import web
+from traitlets import TraitError
 from traitlets.config import Config
 
+from ..naming import TemplateError
 from . import configfile
 
 _PLACE = {
@@ -69,8 +72,14 @@ def render(
     with _no_cluster():
         try:
             manifests = asyncio.run(_manifests(cls, config, user, server, groups, chosen))
-        except (web.HTTPError, ValueError) as e:
+        except (web.HTTPError, TraitError, TemplateError) as e:
             raise click.ClickException(str(e)) from e
+        except Exception as e:
+            # Of a callable or hook in the file; where in it helps its author.
+            where = traceback.extract_tb(e.__traceback__)[-1]
+            raise click.ClickException(
+                f"{type(e).__name__}: {e} ({where.filename}, line {where.lineno})"
+            ) from e
     click.echo(yaml.safe_dump_all(manifests, sort_keys=False), nl=False)
 
 
@@ -109,9 +118,13 @@ async def _manifests(
     )
     try:
         await spawner.load_user_options()
-        claims = [spawner.get_pvc_manifest()] if spawner.storage_pvc_ensure else []
+        claims = []
+        if spawner.storage_pvc_ensure:
+            spawner._check_claim_settings()
+            claims.append(spawner.get_pvc_manifest())
         pod = await spawner.get_pod_manifest()
         pod = await spawner._modified_manifest(pod, SimpleNamespace(id=_SECRET))
+        spawner._check_manifest(pod)
         api_client: ApiClient = spawner.api.api_client
         return [api_client.sanitize_for_serialization(item) for item in (*claims, pod)]
     finally:

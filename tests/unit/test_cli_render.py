@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import yaml
 from click.testing import CliRunner
 
@@ -68,3 +69,25 @@ def test_mistakes_are_named(tmp_path):
     assert "is not KEY=CHOICE" in run(tmp_path, "--option", "image").output
     wrong = run(tmp_path, config=CONFIG + "c.KubeSpawner.imgae = 'x'\n")
     assert wrong.exit_code == 1 and "did you mean 'image'?" in wrong.output
+
+
+@pytest.mark.parametrize(
+    ("config", "told"),
+    [
+        ("c.KubeSpawner.port = -1", "KubeSpawner.port is -1"),
+        (
+            "c.KubeSpawner.modify_pod_hook = lambda spawner, pod: 1 / 0",
+            "jupyterhub_config.py, line",
+        ),
+        ("c.KubeSpawner.modify_pod_hook = lambda spawner, pod: None", "must return the pod"),
+        ("c.KubeSpawner.pod_name_template = 'Jupyter-{username}'", "'Jupyter-alice', which is not"),
+        ("c.KubeSpawner.storage_capacity = None", "KubeSpawner.storage_capacity is None"),
+        ("c.KubeSpawner.pvc_name_template = 'Claim'", "the claim name 'Claim'"),
+    ],
+)
+def test_what_would_end_a_start_is_told_in_a_sentence(tmp_path, config, told):
+    storage = CONFIG.replace("c.KubeSpawner.modify_pod_hook = hook\n", "")
+    result = run(tmp_path, config=f"{storage}{config}\n")
+    assert result.exit_code == 1
+    assert told in result.output and "Traceback" not in result.output
+    assert "kind: Pod" not in result.output
