@@ -5,10 +5,22 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Awaitable, Generator
 
 # Seconds of such work in one turn of the loop; what a click, or a proxy's check, waits at most.
 _SECONDS = 0.01
 _MOST = 1024
+
+
+class _Now:
+    """What need not be waited for."""
+
+    def __await__(self) -> Generator[None, None, None]:
+        return
+        yield
+
+
+_NOW = _Now()
 
 
 class Turns:
@@ -45,17 +57,18 @@ class Turns:
         if self._waiting and not self._serving:
             self._begin(loop)
 
-    async def mine(self) -> None:
-        """Return when it is the caller's turn."""
+    def mine(self) -> Awaitable[None]:
+        """Return what to await until it is the caller's turn; at once, since the order counts."""
+        # No coroutine: thousands come in one turn of the loop, which nothing spreads.
         loop = self._running_loop()
         if not self._held and not self._waiting and self._gone < self._fit:
             if not self._serving:
                 self._begin(loop)
             self._gone += 1
-            return
+            return _NOW
         turn: asyncio.Future[None] = loop.create_future()
         self._waiting.append(turn)
-        await turn
+        return turn
 
     def _running_loop(self) -> asyncio.AbstractEventLoop:
         loop = asyncio.get_running_loop()
