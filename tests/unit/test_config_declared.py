@@ -163,6 +163,27 @@ def test_default(name, monkeypatch):
     assert getattr(spawner, name) == DEFAULTS[name]
 
 
+def test_what_a_hook_changes_in_place_is_its_spawners_alone():
+    """Hooks write ``spawner.environment["A"] = …`` and ``spawner.volumes.append(…)``."""
+    settings = {"environment": {"A": {"value": "1"}}, "volumes": [{"name": "a", "emptyDir": {}}]}
+    config = Config({"KubeSpawner": settings})
+    before = make(config=config)
+    changed = make(config=config)
+    for name in OWN:
+        value = getattr(changed, name)
+        if isinstance(value, dict):
+            value["changed"] = "in place"
+        elif isinstance(value, list):
+            value.append("changed in place")
+    changed.environment["A"]["value"] = "2"
+    changed.volumes[0]["emptyDir"]["medium"] = "Memory"
+    untouched = make(config=Config({"KubeSpawner": settings}))
+    for other in (before, make(config=config)):
+        assert {n: getattr(other, n) for n in OWN} == {n: getattr(untouched, n) for n in OWN}
+        assert other.environment == {"A": {"value": "1"}}
+        assert other.volumes == [{"name": "a", "emptyDir": {}}]
+
+
 def test_every_setting_is_listed_here():
     assert {*OWN} == {*DEFAULTS, "slow_spawn_message"}
 
