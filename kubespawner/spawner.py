@@ -19,6 +19,7 @@ from jupyterhub.spawner import Spawner
 from kubernetes_asyncio.client import ApiException
 
 from ._version import __version__
+from .asking import ask
 from .clients import shared_client
 from .config import _sorted_dict_values, check_config_names
 from .diagnosis import is_ready, restarted
@@ -29,8 +30,9 @@ from .feed import ProgressFeed, SlowSpawnNotice
 from .figures import note_end_of_spawn
 from .forms import ProfileForms
 from .kube.requests import ApiUnavailable, Deadline
+from .kube.timing import within
 from .legacy import LegacyNames
-from .manifests import SPAWN_ID, resolve
+from .manifests import SPAWN_ID
 from .namespaces import Namespaces
 from .ownership import Owner, is_pod_of, is_terminating, uid_of
 from .phases import CREATING, phase_message
@@ -64,7 +66,6 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
     _last_event: str | None = None
     _state_kubespawner_version: str | None = None
     pod_id: str = ""
-    _profile_namespace = False
 
     # ---- construction ------------------------------------------------------------------
 
@@ -153,7 +154,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
             self._stopped_uid = spawn.uid
             error = as_spawn_error(e, self, spawn)
             note_end_of_spawn(error)
-            if isinstance(error, SpawnError) and error.reason == "Unexpected":
+            if isinstance(error, SpawnError) and error.reason in ("Unexpected", "HookFailed"):
                 self.log.error("%s", error, exc_info=e)
             await self._clean_up_after(spawn, error)
             if isinstance(error, SpawnError):
@@ -198,7 +199,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
             spawn.enter("claim")
             await self._choose_claim()
         # What many waited for has come for all of them.
-        await self._manifests.mine()
+        await within(self._requests.makers.mine(), spawn.deadline.remaining())
         spawn.enter("manifest")
         manifest = await self.get_pod_manifest()
         if not self.modify_pod_hook:
@@ -235,7 +236,7 @@ class KubeSpawner(LegacyNames, ProfileForms, Ending, Storage, Namespaces, Spawne
 
     async def _modified_manifest(self, manifest: Any, spawn: Spawn) -> Any:
         if self.modify_pod_hook:
-            modified = await resolve(self.modify_pod_hook(self, manifest))
+            modified = await ask("modify_pod_hook", self.modify_pod_hook, self, manifest)
             manifest = self._checked_hook_result(modified, manifest)
             self._harden(manifest)
         manifest.metadata.annotations = {

@@ -53,7 +53,6 @@ class Watching(SpawnerConfig):
     # What many servers may want to do at once, by how long it takes.
     _polls: ClassVar[Turns] = Turns()
     _starts: ClassVar[Turns] = Turns()
-    _manifests: ClassVar[Turns] = Turns()
 
     # ---- connection --------------------------------------------------------------------
 

@@ -22,6 +22,7 @@ from kubernetes_asyncio.client.models import V1DeleteOptions, V1Preconditions
 from . import connection, tally
 from .backoff import Backoff
 from .timing import within
+from .turns import Turns
 
 # Enough for 500 spawns at once to move on, few enough for the API server's fairness limits:
 # https://kubernetes.io/docs/concepts/cluster-administration/flow-control/
@@ -133,6 +134,10 @@ class Requests:
         self._request_timeout_setting = request_timeout
         self._retry_timeout_setting = retry_timeout
         self._slots = asyncio.Semaphore(concurrency)
+        # How many wait for a slot, and from how many on nobody should make a further request.
+        self._queue, self._longest_queue = 0, concurrency
+        #: Turns of those who make what they send: held while many others wait to be sent.
+        self.makers = Turns()
         self._log = log
 
     @property
@@ -348,15 +353,29 @@ class Requests:
                 self._log.warning("The API server's authority can't be read anew: %s", told(e))
             return False
 
+    async def _slot(self) -> None:
+        self._queue += 1
+        if self._queue >= self._longest_queue:
+            self.makers.hold()
+        try:
+            await self._slots.acquire()
+        finally:
+            self._queue -= 1
+            if self.makers.held and self._queue <= self._longest_queue // 2:
+                self.makers.release()
+
     async def _once(
         self, attempt: Callable[[], Awaitable[Any]], counted_as: tuple[str, str]
     ) -> dict[str, Any]:
-        async with self._slots:
+        await self._slot()
+        try:
             response = await attempt()
             try:
                 data = await within(response.read(), self._request_timeout)
             finally:
                 response.release()
+        finally:
+            self._slots.release()
         tally.note(*counted_as, str(response.status))
         if 200 <= response.status < 300:
             return msgspec.json.decode(data)

@@ -17,6 +17,7 @@ from kubespawner.kube.requests import (
     status_of,
     told,
 )
+from kubespawner.kube.timing import within
 from tests.support.fakeapi import PODS, FakeApi, pod, pod_list, refuse, reply, reset, status
 
 A = f"{PODS}/a"
@@ -263,6 +264,31 @@ async def test_requests_under_way_are_bounded(api):
     requests = Requests(concurrency=3)
     await asyncio.gather(*(requests.read(api.core, "pod", "a", "ns") for _ in range(12)))
     assert most == 3
+
+
+async def test_what_is_to_be_sent_is_not_made_while_many_wait_to_be_sent(api):
+    go_on = asyncio.Event()
+
+    async def blocked(request):
+        await go_on.wait()
+        return await reply(pod("a", 1))(request)
+
+    api.on("GET", A, *[blocked] * 9)
+    requests = Requests(request_timeout=20, concurrency=2)
+    await requests.makers.mine()
+    reading = [asyncio.create_task(requests.read(api.core, "pod", "a", "ns")) for _ in range(9)]
+    await api.wait_requests(2)
+    making = asyncio.create_task(within(requests.makers.mine(), 20))
+    # Who gives up makes room like one who is answered.
+    for task in reading[4:]:
+        task.cancel()
+    await asyncio.gather(*reading[4:], return_exceptions=True)
+    assert not making.done()
+    go_on.set()
+    await asyncio.wait([making, *reading])
+    assert making.exception() is None
+    assert await asyncio.gather(*reading[:4]) == [pod("a", 1)] * 4
+    await within(requests.makers.mine(), 20)
 
 
 async def test_a_pause_holds_no_slot(api):
