@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from kubernetes_asyncio.client import ApiException
 
@@ -15,6 +15,7 @@ from . import naming
 from ._version import __version__
 from .checks import check_name
 from .claims import KIND, ClaimBook, ClaimPlace
+from .commits import Commits
 from .companions import Companions
 from .errors import ConfigurationError
 from .failures import as_spawn_error, explained
@@ -32,6 +33,7 @@ class Storage(Companions):
     # Whether `delete_forever` was called since the last start.
     _given_up: bool = False
     _state_kubespawner_version: str | None = None
+    _commits: ClassVar[Commits] = Commits()
 
     # ---- which one ---------------------------------------------------------------------
 
@@ -152,9 +154,9 @@ class Storage(Companions):
         )
         self._pvc_exists = True
         self._claim_book.record(self.namespace, self.pvc_name, uid)
-        self._store_claims()
+        await self._store_claims()
 
-    def _store_claims(self) -> None:
+    async def _store_claims(self) -> None:
         """Put the claims into the hub's database, before any pod can write to them.
 
         The hub itself stores a server's state only once it has started. If the hub ended before
@@ -162,15 +164,18 @@ class Storage(Companions):
         """
         if self.orm_spawner is None:
             return
+        # `Spawner.db` is the same session, but warns of its use.
+        db = getattr(self.user, "db", None) or self.db
         stored = self.orm_spawner.state
         state = dict(stored) if isinstance(stored, Mapping) else {}
         if state.get("claims") == self._claim_book.claims:
+            # Perhaps noted by a start that was given up, and on its way to the disk.
+            await self._commits.settled(db)
             return
         state.setdefault("kubespawner_version", __version__)
         state["claims"] = copy.deepcopy(self._claim_book.claims)
         self.orm_spawner.state = state
-        # `Spawner.db` is the same session, but warns of its use.
-        (getattr(self.user, "db", None) or self.db).commit()
+        await self._commits.commit(db)
 
     async def _wait_claim_gone(
         self, name: str, uid: str, deadline: Deadline
