@@ -9,8 +9,9 @@ from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
+from .asking import ask, resolve
 from .errors import ConfigurationError
-from .manifests import Manifests, resolve
+from .manifests import Manifests
 
 PORT_NAME = "notebook-port"
 
@@ -77,7 +78,10 @@ class Addresses(Manifests):
         return f"{rule['scheme']}://{bracketed(host)}:{self._get_pod_port(pod)}"
 
     async def _pod_url(self, pod: Mapping[str, Any]) -> str:
-        url = await resolve(self._get_pod_url(pod))
+        if self.get_pod_url:
+            url = await ask("get_pod_url", self._get_pod_url, pod)
+        else:
+            url = await resolve(self._get_pod_url(pod))
         if not isinstance(url, str) or not urlsplit(url).hostname:
             raise ConfigurationError(
                 f"KubeSpawner.get_pod_url returned {url!r}; "

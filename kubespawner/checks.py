@@ -90,18 +90,25 @@ def _name_problem(name: str, pattern: re.Pattern[str], most: int) -> str | None:
     )
 
 
-def check_pod(pod: Any, *, service: bool = False) -> list[str]:
+def check_pod(pod: Any, *, service: bool = False, port: str = "") -> list[str]:
     """Return a sentence for everything that is wrong with a pod, naming the setting.
 
     Args:
         pod: a ``V1Pod``, or a dict in camelCase or snake_case; parts of it may be either.
         service: its name will be a Service's as well, which is shorter and has no dots.
+        port: name of a port that one of its containers must have; '' if none must.
     """
     metadata, spec = _get(pod, "metadata"), _get(pod, "spec")
     problems = _check_metadata(metadata, service)
     containers = [(c, False) for c in _get(spec, "containers") or ()]
     if not containers:
         problems.append("the pod has no containers: check KubeSpawner.extra_pod_config")
+    ports = (each for container, _ in containers for each in _get(container, "ports") or ())
+    if port and containers and not any(_get(each, "name") == port for each in ports):
+        problems.append(
+            f"no container has a port named {port!r}, at which the server is reached: check "
+            "KubeSpawner.extra_container_config, extra_pod_config and modify_pod_hook"
+        )
     everything = [*containers, *((c, True) for c in _get(spec, "init_containers") or ())]
     volumes = [_get(volume, "name") for volume in _get(spec, "volumes") or ()]
     problems += _check_volumes(volumes)

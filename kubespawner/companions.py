@@ -14,9 +14,9 @@ from typing import Any
 from kubernetes_asyncio.client import ApiException
 
 from .addresses import Addresses
+from .asking import ask, resolve
 from .errors import ConfigurationError, SpawnError
 from .kube.requests import ApiUnavailable, Deadline
-from .manifests import resolve
 from .objects import make_owner_reference
 from .ownership import Owner, described_owner, is_pod_of, uid_of
 from .watching import Watching
@@ -36,7 +36,7 @@ class Companions(Watching, Addresses):
             service = self.get_service_manifest(reference, self._get_pod_port(pod))
             await self._put("service", service, deadline)
         if self.after_pod_created_hook:
-            await resolve(self.after_pod_created_hook(self, dict(pod)))
+            await ask("after_pod_created_hook", self.after_pod_created_hook, self, dict(pod))
 
     async def _put(self, kind: str, manifest: Any, deadline: Deadline) -> None:
         """Create ``manifest``, or replace in place what an earlier pod of this server left.
@@ -167,9 +167,11 @@ class Companions(Watching, Addresses):
     def _checked_hook_result(self, pod: Any, before: Any) -> Any:
         """Return what ``modify_pod_hook`` returned, or say what is wrong with it."""
         hook = f"KubeSpawner.modify_pod_hook ({getattr(self.modify_pod_hook, '__name__', 'hook')})"
-        if inspect.isawaitable(pod) or not hasattr(pod, "metadata"):
+        parts = [getattr(pod, part, None) for part in ("metadata", "spec")]
+        if inspect.isawaitable(pod) or None in parts:
             raise ConfigurationError(
-                f"{hook} returned {type(pod).__name__}; it must return the pod (a V1Pod) to create."
+                f"{hook} returned {type(pod).__name__}; it must return the pod to create: a V1Pod "
+                "with metadata and spec."
             )
         for field, value in (("name", self.pod_name), ("namespace", self.namespace)):
             changed = getattr(pod.metadata, field, None)

@@ -96,6 +96,23 @@ class OptionsError(SpawnError, ValueError):
         super().__init__(message, reason=reason, admin_message=admin_message, status_code=400)
 
 
+class HookError(SpawnError):
+    """A hook, or another callable of the administrator, failed; the message names its setting.
+
+    Args:
+        setting: such as ``KubeSpawner.modify_pod_hook``.
+        cause: what it raised, which is for the log only: it may have anything in it.
+    """
+
+    def __init__(self, setting: str, cause: BaseException):
+        super().__init__(
+            "Something went wrong while your server was being prepared. "
+            "Please tell the administrator of this hub.",
+            reason="HookFailed",
+            admin_message=f"{setting} failed: {type(cause).__name__}: {cause}",
+        )
+
+
 class ConfigurationError(SpawnError, ValueError):
     """A setting or a hook of the administrator is wrong; the message names it."""
 

@@ -9,9 +9,10 @@ from kubernetes_asyncio.client import ApiException
 from tornado import web
 from traitlets import TraitError
 
+from .asking import is_for_the_user
 from .clients import describe_connection
 from .diagnosis import refusal
-from .errors import ConfigurationError, SpawnError
+from .errors import ConfigurationError, HookError, SpawnError
 from .kube.requests import ApiUnavailable, status_of, told
 from .naming import TemplateError
 
@@ -42,6 +43,8 @@ def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseExcept
         spawn: the spawn in which it happened, which knows the step; None outside a spawn.
     """
     step = f" in the step {spawn.phase!r}" if spawn is not None else ""
+    if isinstance(error, HookError):
+        error.admin_message = f"{spawner._log_name}{step}: {error.admin_message}"
     if isinstance(error, web.HTTPError) or not isinstance(error, Exception):
         return error
     if isinstance(error, ApiException):
@@ -67,6 +70,8 @@ def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseExcept
         )
         late.waiting_helps = seen is None or seen.waiting_helps
         return late
+    if is_for_the_user(error):
+        return _told_by_hook(error, f"{spawner._log_name}{step}")
     if isinstance(error, (TemplateError, TraitError)):
         return ConfigurationError(f"{error}{step}")
     return SpawnError(
@@ -75,6 +80,19 @@ def as_spawn_error(error: BaseException, spawner: Any, spawn: Any) -> BaseExcept
         reason="Unexpected",
         admin_message=f"{spawner._log_name}{step}: {type(error).__name__}: {error}",
     )
+
+
+def _told_by_hook(error: Exception, where: str) -> SpawnError:
+    """Return an exception of an operator's hook that has words for the hub's pages, with those."""
+    message = getattr(error, "jupyterhub_message", None) or str(error)
+    told = SpawnError(
+        message,
+        reason=type(error).__name__,
+        admin_message=f"{where}: {type(error).__name__}: {error}",
+        status_code=400,
+    )
+    told.reword(message, getattr(error, "jupyterhub_html_message", None))
+    return told
 
 
 def _unavailable(error: ApiUnavailable, where: str) -> SpawnError:

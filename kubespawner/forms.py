@@ -150,8 +150,8 @@ class ProfileForms(SettingOverrides):
     def _get_initialized_profile_list(
         self, profile_list: list[rules.Profile]
     ) -> list[rules.Profile]:
-        """Return a normalised deep copy of ``profile_list``."""
-        return rules.normalised(profile_list)
+        """Return a normalised deep copy of ``profile_list``, which may also be a dict of profiles."""
+        return rules.normalised(rules.as_list(profile_list) if profile_list else profile_list)
 
     async def _profiles_on_offer(self) -> tuple[list[rules.Profile], bool]:
         """Return the normalised list of what this user may choose, and whether there was any."""

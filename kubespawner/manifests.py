@@ -21,6 +21,7 @@ from kubernetes_asyncio.client.models import (
 
 from . import naming
 from ._version import __version__
+from .asking import ask
 from .config import SpawnerConfig, _sorted_dict_values
 from .errors import ConfigurationError
 from .hubplace import hub_namespace
@@ -33,15 +34,6 @@ SERVERNAME = "hub.jupyter.org/servername"
 SPAWN_ID = "hub.jupyter.org/spawn-id"
 # Which hub made an object: its namespace and component label.
 HUB = "hub.jupyter.org/hub"
-
-
-async def resolve(value: Any, *args: Any) -> Any:
-    """Return ``value``, or what it returns if it is callable, awaited if need be."""
-    if callable(value):
-        value = value(*args)
-    if inspect.isawaitable(value):
-        value = await value
-    return value
 
 
 class Manifests(SpawnerConfig):
@@ -177,7 +169,7 @@ class Manifests(SpawnerConfig):
         entries of ``environment``, which win over all of it.
 
         Raises:
-            ConfigurationError: a value that is no text, number, list or EnvVar object.
+            ConfigurationError: a value that is no text, number or EnvVar object.
         """
         env = super().get_env()  # type: ignore[misc]
         env["JUPYTER_IMAGE_SPEC"] = env["JUPYTER_IMAGE"] = self.image
@@ -222,16 +214,42 @@ class Manifests(SpawnerConfig):
             )
         return None
 
-    def _allow_privilege_escalation(self) -> bool | None:
+    def _allow_privilege_escalation(self, context: Mapping[str, Any]) -> bool | None:
         # The API server refuses `privileged: true` beside `allowPrivilegeEscalation: false`, and
         # False is merely our default: https://kubernetes.io/docs/tasks/configure-pod-container/security-context/
-        if self.privileged and self.allow_privilege_escalation is False:
+        privileged = context.get("privileged", self.privileged)
+        if privileged and self.allow_privilege_escalation is False:
             return False if self.is_configured("allow_privilege_escalation") else None
         return self.allow_privilege_escalation
+
+    async def _answer(self, setting: str) -> Any:
+        """Return the value of a setting that may be a callable, possibly async.
+
+        Raises:
+            HookError: the callable failed.
+        """
+        return await ask(setting, getattr(self, setting), self)
+
+    async def _unix_id(self, setting: str) -> int | None:
+        value = await self._answer(setting)
+        return None if value is None else _as_id(setting, value)
+
+    async def _unix_ids(self, setting: str) -> list[int]:
+        values = await self._answer(setting)
+        if not isinstance(values, (list, tuple, set, type(None))):
+            raise _wrong_answer(setting, values, "a list of group IDs")
+        return [_as_id(setting, value) for value in values or ()]
+
+    async def _context(self, setting: str) -> Mapping[str, Any]:
+        value = await self._answer(setting)
+        if value is not None and not isinstance(value, Mapping):
+            raise _wrong_answer(setting, value, "a dict with camelCase keys")
+        return value or {}
 
     async def get_pod_manifest(self) -> V1Pod:
         """Return the manifest of this server's pod, before ``modify_pod_hook``."""
         expand = self._expand_all
+        container_context = await self._context("container_security_context")
         pod = make_pod(
             name=self.pod_name,
             cmd=self._command(),
@@ -240,14 +258,14 @@ class Manifests(SpawnerConfig):
             image_pull_policy=self.image_pull_policy,
             image_pull_secrets=self.image_pull_secrets,
             node_selector=self.node_selector,
-            uid=await resolve(self.uid, self),
-            gid=await resolve(self.gid, self),
-            fs_gid=await resolve(self.fs_gid, self),
-            supplemental_gids=await resolve(self.supplemental_gids, self),
+            uid=await self._unix_id("uid"),
+            gid=await self._unix_id("gid"),
+            fs_gid=await self._unix_id("fs_gid"),
+            supplemental_gids=await self._unix_ids("supplemental_gids"),
             privileged=self.privileged,
-            allow_privilege_escalation=self._allow_privilege_escalation(),
-            container_security_context=await resolve(self.container_security_context, self),
-            pod_security_context=await resolve(self.pod_security_context, self),
+            allow_privilege_escalation=self._allow_privilege_escalation(container_context),
+            container_security_context=container_context,
+            pod_security_context=await self._context("pod_security_context"),
             env=self.get_env(),
             working_dir=self._working_dir(),
             volumes=expand(_sorted_dict_values(self.volumes)),
@@ -335,3 +353,14 @@ class Manifests(SpawnerConfig):
             labels=self._build_common_labels(labels),
             annotations=self._build_common_annotations(self._expand_all(self.extra_annotations)),
         )
+
+
+def _as_id(setting: str, value: Any) -> int:
+    try:
+        return int(value)
+    except (TypeError, ValueError):
+        raise _wrong_answer(setting, value, "a whole number") from None
+
+
+def _wrong_answer(setting: str, value: Any, expected: str) -> ConfigurationError:
+    return ConfigurationError(f"KubeSpawner.{setting} gave {value!r}; it must give {expected}")

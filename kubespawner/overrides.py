@@ -10,11 +10,12 @@ from typing import Any
 
 from tornado import web
 
+from .asking import resolve
 from .config import nearest
 from .errors import ConfigurationError
 from .kube.timing import within
 from .legacy import RENAMED, resolve_name
-from .manifests import Manifests, resolve
+from .manifests import Manifests
 from .profiles import Filled, as_template, copied
 from .utils import recursive_update
 
@@ -26,6 +27,8 @@ class SettingOverrides(Manifests):
 
     # What the last application changed: setting -> (value before, value applied).
     _profile_changes: dict[str, tuple[Any, Any]] | None = None
+    # Whether the namespace is that of a profile or group, and not the configured one.
+    _profile_namespace = False
 
     async def _ask(self, ask: Callable[[Any], Any], what: str) -> Any:
         """Return what a callable of the administrator answers, awaited if need be.
@@ -116,6 +119,9 @@ class SettingOverrides(Manifests):
         if problem:
             raise ConfigurationError(problem)
         setting = resolve_name(name)
+        if setting == "namespace":
+            # Of this server's life only, like that of a profile.
+            self._profile_namespace = True
         current = getattr(self, setting, None)
         value = copied(value)
         if isinstance(value, dict) and isinstance(current, dict):

@@ -11,10 +11,10 @@ import html
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
+from .asking import resolve
 from .errors import SpawnError
 from .feed import ProgressEvent, ProgressFeed
 from .kube.timing import within
-from .manifests import resolve
 from .watching import Watching
 
 # A page waits for each message; a hook that asks somebody else must not hold it up for long.

@@ -297,6 +297,20 @@ async def test_namespace_of_a_profile_ends_with_its_server(field):
     assert again.namespace == "default"
 
 
+async def test_namespace_of_a_group_ends_with_its_server(field):
+    """10: as that of a profile."""
+    field.add("namespaces", {"metadata": {"name": "gpu"}}, "")
+    spawner = field.spawner()
+    # As JupyterHub's group overrides do before a start.
+    spawner._apply_overrides({"namespace": "gpu"})
+    await spawner.start()
+    again = await restarted(field, spawner)
+    assert again.namespace == "gpu"
+    await again.stop()
+    again.clear_state()
+    assert again.namespace == "default"
+
+
 async def test_events_count_by_namespace_and_uid(field):
     """11: events of any pod of that name were shown."""
     field.runs = False

@@ -1,5 +1,7 @@
 """Wrong settings: an error that names the setting, before anything is created."""
 
+import asyncio
+
 import pytest
 from traitlets import TraitError
 from traitlets.config import Config
@@ -191,11 +193,23 @@ async def nothing(spawner, pod):
     return None
 
 
+def emptied(spawner, pod):
+    pod.metadata = None
+    return pod
+
+
+def unreachable(spawner, pod):
+    pod.spec.containers[0].ports = []
+    return pod
+
+
 HOOKS = {
     nothing: ["KubeSpawner.modify_pod_hook (nothing)", "NoneType"],
     renamed: ["KubeSpawner.modify_pod_hook", "metadata.name", "KubeSpawner.pod_name_template"],
     moved: ["KubeSpawner.modify_pod_hook", "metadata.namespace", "KubeSpawner.namespace"],
     broken: ["KubeSpawner.image", "empty"],
+    emptied: ["KubeSpawner.modify_pod_hook (emptied)", "metadata"],
+    unreachable: ["'notebook-port'", "modify_pod_hook"],
 }
 
 
@@ -203,6 +217,78 @@ HOOKS = {
 async def test_result_of_modify_pod_hook_is_checked(stage, hook):
     text = await refusal(stage, modify_pod_hook=hook)
     assert [word for word in HOOKS[hook] if word not in text] == [], text
+
+
+def raises(*_):
+    raise LookupError("of a secret")
+
+
+async def raises_later(*_):
+    raises()
+
+
+@pytest.mark.parametrize("failing", [raises, raises_later], ids=["sync", "async"])
+@pytest.mark.parametrize(
+    "setting",
+    [
+        "modify_pod_hook",
+        "after_pod_created_hook",
+        "uid",
+        "supplemental_gids",
+        "pod_security_context",
+    ],
+)
+async def test_a_hook_that_fails_is_named_in_the_log_only(stage, setting, failing):
+    spawner = stage.spawner(**{setting: failing})
+    with pytest.raises(SpawnError) as error:
+        await spawner.start()
+    assert error.value.reason == "HookFailed"
+    assert "alice in the step" in str(error.value)
+    assert f"KubeSpawner.{setting} failed: LookupError: of a secret" in str(error.value)
+    assert "secret" not in error.value.jupyterhub_message
+    assert await stage.pods() == []
+
+
+async def test_get_pod_url_that_fails_is_named(stage):
+    spawner = stage.spawner(get_pod_url=raises)
+    async with stage.starting(spawner) as future:
+        (pod,) = await stage.pods()
+        await stage.run(pod)
+        with pytest.raises(SpawnError, match=r"KubeSpawner\.get_pod_url failed: LookupError"):
+            await asyncio.wait_for(future, 10)
+
+
+class NoMoreGpus(Exception):
+    jupyterhub_message = "All GPUs are taken today."
+    jupyterhub_html_message = "All <b>GPUs</b> are taken today."
+
+
+@pytest.mark.parametrize("setting", ["modify_pod_hook", "after_pod_created_hook", "uid"])
+async def test_a_hook_may_have_words_for_the_user(stage, setting):
+    def refuse(*_):
+        raise NoMoreGpus("0 of 8 left")
+
+    with pytest.raises(SpawnError) as error:
+        await stage.spawner(**{setting: refuse}).start()
+    assert error.value.jupyterhub_message == "All GPUs are taken today."
+    assert error.value.jupyterhub_html_message == "All <b>GPUs</b> are taken today."
+    assert (error.value.reason, error.value.status_code) == ("NoMoreGpus", 400)
+    assert "0 of 8 left" in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("setting", "answer", "expected"),
+    [
+        ("uid", "root", "a whole number"),
+        ("fs_gid", [1], "a whole number"),
+        ("supplemental_gids", 5, "a list of group IDs"),
+        ("supplemental_gids", ["users"], "a whole number"),
+        ("container_security_context", ["privileged"], "a dict"),
+    ],
+)
+async def test_what_a_callable_gives_is_checked(stage, setting, answer, expected):
+    text = await refusal(stage, **{setting: lambda spawner: answer})
+    assert f"KubeSpawner.{setting} gave " in text and expected in text
 
 
 @pytest.mark.parametrize(

@@ -228,3 +228,22 @@ async def test_two_hubs_and_users_namespaces_have_a_policy_each(stage):
     }
     assert found["default", "other-no-cloud-metadata"]["matchLabels"] == {"component": "other"}
     assert ("default", "singleuser-server-no-cloud-metadata") in found
+
+
+@pytest.mark.parametrize(
+    ("settings", "escalation"),
+    [
+        ({"privileged": True}, None),
+        ({"container_security_context": {"privileged": True}}, None),
+        ({"container_security_context": lambda spawner: {"privileged": True}}, None),
+        ({"privileged": True, "allow_privilege_escalation": False}, False),
+        ({"privileged": True, "container_security_context": {"privileged": False}}, False),
+        ({}, False),
+    ],
+)
+async def test_privileged_containers_have_no_contradiction_that_nobody_asked_for(
+    stage, settings, escalation
+):
+    pod = await stage.spawner(**settings).get_pod_manifest()
+    context = pod.spec.containers[0].security_context
+    assert context.get("allowPrivilegeEscalation") is escalation

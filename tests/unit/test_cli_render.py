@@ -75,10 +75,8 @@ def test_mistakes_are_named(tmp_path):
     ("config", "told"),
     [
         ("c.KubeSpawner.port = -1", "KubeSpawner.port is -1"),
-        (
-            "c.KubeSpawner.modify_pod_hook = lambda spawner, pod: 1 / 0",
-            "jupyterhub_config.py, line",
-        ),
+        ("c.KubeSpawner.modify_pod_hook = lambda s, p: 1 / 0", "modify_pod_hook failed: ZeroDiv"),
+        ("c.KubeSpawner.environment = {'A': lambda s: 1 / 0}", "jupyterhub_config.py, line"),
         ("c.KubeSpawner.modify_pod_hook = lambda spawner, pod: None", "must return the pod"),
         ("c.KubeSpawner.pod_name_template = 'Jupyter-{username}'", "'Jupyter-alice', which is not"),
         ("c.KubeSpawner.storage_capacity = None", "KubeSpawner.storage_capacity is None"),

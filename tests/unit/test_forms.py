@@ -498,6 +498,14 @@ async def test_form_and_query_are_parsed_alike_and_unknown_fields_named(caplog):
     assert spawner.image != "minimal:1"
 
 
+async def test_a_dict_of_profiles_is_rendered_by_whoever_asks():
+    """Deployments call this from an ``_options_form_default`` of their own."""
+    spawner = make({"b": {"display_name": "Bee"}, "a": {"display_name": "Ant"}})
+    page = spawner._render_options_form(spawner.profile_list)
+    assert page.index("Ant") < page.index("Bee")
+    assert spawner._get_initialized_profile_list({}) == {}
+
+
 async def test_the_hub_does_not_complain_of_unhandled_options(caplog):
     spawner = make(PROFILES)
     if not spawner.has_trait("apply_user_options"):
