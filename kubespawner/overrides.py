@@ -10,9 +10,9 @@ from typing import Any
 
 from tornado import web
 
-from .asking import resolve
+from .asking import is_for_the_user, resolve
 from .config import nearest
-from .errors import ConfigurationError
+from .errors import ConfigurationError, HookError
 from .kube.timing import within
 from .legacy import RENAMED, resolve_name
 from .manifests import Manifests
@@ -34,8 +34,10 @@ class SettingOverrides(Manifests):
         """Return what a callable of the administrator answers, awaited if need be.
 
         Raises:
-            ConfigurationError: it failed, or did not answer in time; names it.
-            tornado.web.HTTPError: raised by the callable on purpose.
+            HookError: it failed; names it.
+            ConfigurationError: it did not answer in time; names it.
+            tornado.web.HTTPError, what has a ``jupyterhub_message``: raised by the callable on
+                purpose.
         """
         try:
             return await within(resolve(ask, self), self.profile_list_timeout)
@@ -47,7 +49,9 @@ class SettingOverrides(Manifests):
         except web.HTTPError:
             raise
         except Exception as e:
-            raise ConfigurationError(f"the callable {what} failed: {type(e).__name__}: {e}") from e
+            if is_for_the_user(e):
+                raise
+            raise HookError(f"the callable {what}", e) from e
 
     async def _resolve_overrides(self, overrides: Mapping[str, Any], where: str) -> None:
         """Apply overrides one after the other, callables awaited; note what changes.

@@ -15,7 +15,7 @@ from tornado.httputil import HTTPServerRequest, RequestStartLine
 from traitlets import Unicode
 
 from kubespawner import profiles as rules
-from kubespawner.errors import ConfigurationError, OptionsError
+from kubespawner.errors import ConfigurationError, HookError, OptionsError
 
 from ._profiles import KubeSpawner, load, make
 
@@ -195,7 +195,21 @@ async def test_callable_may_give_nothing(nothing):
 async def test_callable_that_fails_is_named(listed, text):
     spawner = make(listed, profile_list_timeout=0.05)
     for attempt in (spawner.load_user_options, spawner.get_options_form):
-        with pytest.raises(ConfigurationError, match=text):
+        with pytest.raises((ConfigurationError, HookError), match=text) as error:
+            await attempt()
+        # What a callable raised may have anything in it.
+        assert "ZeroDivisionError" not in error.value.jupyterhub_message
+
+
+async def test_words_of_a_callable_for_the_user_pass():
+    class Closed(Exception):
+        jupyterhub_message = "Closed until Monday."
+
+    def listed(spawner):
+        raise Closed
+
+    for attempt in (make(listed).load_user_options, make(listed).get_options_form):
+        with pytest.raises(Closed):
             await attempt()
 
 
@@ -296,7 +310,7 @@ async def test_callable_restriction_may_be_async_and_is_named_when_it_fails():
     spawner = make([{"slug": "a", "allowed": no}, {"slug": "b"}])
     await refused(spawner, {"profile": "a"}, "Options are: b")
     spawner = make([{"slug": "a", "allowed": lambda spawner: 1 / 0}])
-    with pytest.raises(ConfigurationError, match="'allowed' of profile 'a' failed"):
+    with pytest.raises(HookError, match="'allowed' of profile 'a' failed"):
         await load(spawner)
 
 
