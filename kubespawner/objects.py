@@ -10,33 +10,23 @@ import base64
 import copy
 import functools
 import inspect
-import re
 import warnings
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from kubernetes_asyncio.client import models
 from kubernetes_asyncio.client.models import (
-    V1Affinity,
     V1Container,
     V1ContainerPort,
-    V1EnvVar,
     V1Lifecycle,
-    V1LocalObjectReference,
     V1Namespace,
-    V1NodeAffinity,
-    V1NodeSelector,
-    V1NodeSelectorTerm,
     V1ObjectMeta,
     V1OwnerReference,
     V1PersistentVolumeClaim,
     V1PersistentVolumeClaimSpec,
     V1Pod,
-    V1PodAffinity,
-    V1PodAffinityTerm,
-    V1PodAntiAffinity,
     V1PodSpec,
-    V1PreferredSchedulingTerm,
     V1ResourceRequirements,
     V1Secret,
     V1Service,
@@ -45,7 +35,6 @@ from kubernetes_asyncio.client.models import (
     V1Toleration,
     V1Volume,
     V1VolumeMount,
-    V1WeightedPodAffinityTerm,
 )
 
 try:
@@ -53,6 +42,7 @@ try:
 except ImportError:  # clients before 29
     _ClaimResources = V1ResourceRequirements  # type: ignore[assignment, misc]
 
+from . import podparts as parts
 from .routes import SERVICE_DNS_PATTERN, make_endpoint_slice, make_ingress
 from .utils import get_k8s_model, update_k8s_model
 
@@ -77,14 +67,14 @@ _OLD_POD_KEYWORDS = {
 }
 _STORAGE_CLASS_ANNOTATION = "volume.beta.kubernetes.io/storage-class"
 _TLS_VOLUME = "jupyterhub-internal-certs"
-_TLS_FILES = {
-    "JUPYTERHUB_SSL_KEYFILE": "ssl.key",
-    "JUPYTERHUB_SSL_CERTFILE": "ssl.crt",
-    "JUPYTERHUB_SSL_CLIENT_CA": "notebooks-ca_trust.crt",
-}
-# `$$` stands for a dollar sign, so that `$$(X)` is no reference; its group is empty.
-_REFERENCE = re.compile(r"\$\$|\$\(([^)]+)\)")
 _NOT_GIVEN: Any = object()
+
+
+def __getattr__(name: str) -> Any:
+    """Return a model of the client: deployments import them from here, whichever we use."""
+    if name.startswith("V1"):
+        return getattr(models, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def _accepting_old_keywords(function: Any) -> Any:
@@ -176,8 +166,8 @@ def make_pod(
     """
     volumes = [get_k8s_model(V1Volume, v) for v in volumes or []]
     mounts = [get_k8s_model(V1VolumeMount, m) for m in volume_mounts or []]
-    pod_context = _pod_security_context(fs_gid, supplemental_gids, pod_security_context)
-    container_context = _container_security_context(
+    pod_context = parts.pod_security_context(fs_gid, supplemental_gids, pod_security_context)
+    container_context = parts.container_security_context(
         uid, gid, privileged, allow_privilege_escalation, container_security_context
     )
     tls_secret: Any = None
@@ -185,19 +175,19 @@ def make_pod(
         tls_secret = {"secretName": ssl_secret_name}
         volumes.append(V1Volume(name=_TLS_VOLUME, secret=tls_secret))
         mounts.append(V1VolumeMount(name=_TLS_VOLUME, mount_path=ssl_secret_mount_path))
-        env = _with_tls_paths(env or {}, ssl_secret_mount_path)
+        env = parts.with_tls_paths(env or {}, ssl_secret_mount_path)
 
     container = V1Container(
         name="notebook",
         image=image,
         args=list(cmd) if isinstance(cmd, (list, tuple)) else cmd,
         ports=[V1ContainerPort(name="notebook-port", container_port=port)],
-        env=_env_list(env or {}),
+        env=parts.env_list(env or {}),
         volume_mounts=mounts,
         working_dir=working_dir,
         resources=V1ResourceRequirements(
-            requests=_resources(cpu_guarantee, mem_guarantee, extra_resource_guarantees),
-            limits=_resources(cpu_limit, mem_limit, extra_resource_limits),
+            requests=parts.resources(cpu_guarantee, mem_guarantee, extra_resource_guarantees),
+            limits=parts.resources(cpu_limit, mem_limit, extra_resource_limits),
         ),
         image_pull_policy=image_pull_policy,
         security_context=container_context or None,
@@ -217,7 +207,7 @@ def make_pod(
         restart_policy="OnFailure",
         volumes=volumes,
         security_context=pod_context or None,
-        image_pull_secrets=_pull_secrets(image_pull_secrets),
+        image_pull_secrets=parts.pull_secrets(image_pull_secrets),
         node_selector=dict(node_selector) if node_selector else None,
         init_containers=[get_k8s_model(V1Container, c) for c in init_containers or []] or None,
         service_account_name=service_account or None,
@@ -229,7 +219,7 @@ def make_pod(
         scheduler_name=scheduler_name or None,
         priority_class_name=priority_class_name or None,
         tolerations=[get_k8s_model(V1Toleration, t) for t in tolerations or []] or None,
-        affinity=_affinity(
+        affinity=parts.affinity(
             node_affinity_preferred,
             node_affinity_required,
             pod_affinity_preferred,
@@ -248,7 +238,9 @@ def make_pod(
         )
     if tls_secret:
         # The two extra configurations may have replaced the security contexts.
-        tls_secret["defaultMode"] = _tls_mode(spec.security_context, container.security_context)
+        tls_secret["defaultMode"] = parts.tls_mode(
+            spec.security_context, container.security_context
+        )
     return V1Pod(
         api_version="v1",
         kind="Pod",
@@ -257,166 +249,6 @@ def make_pod(
         ),
         spec=spec,
     )
-
-
-def _resources(cpu: Any, memory: Any, extra: Mapping[str, Any] | None) -> dict[str, Any]:
-    resources = {name: value for name, value in (("cpu", cpu), ("memory", memory)) if value}
-    return {**resources, **(extra or {})}
-
-
-def _pull_secrets(secrets: Any) -> list[V1LocalObjectReference] | None:
-    if secrets is None:
-        return None
-    if isinstance(secrets, str):
-        secrets = [secrets] if secrets else []
-    return [
-        get_k8s_model(V1LocalObjectReference, {"name": s} if isinstance(s, str) else s)
-        for s in secrets
-    ]
-
-
-def _checked_context(context: Mapping[str, Any] | None, parameter: str) -> dict[str, Any]:
-    wrong = [key for key in context or {} if "_" in key]
-    if wrong:
-        raise ValueError(
-            f"{parameter} has the keys {wrong}; keys must be camelCase, as in runAsUser"
-        )
-    return copy.deepcopy(dict(context or {}))
-
-
-def _pod_security_context(
-    fs_gid: int | None,
-    supplemental_gids: Iterable[int] | None,
-    extra: Mapping[str, Any] | None,
-) -> Any:
-    context: dict[str, Any] = {}
-    if fs_gid is not None:
-        context["fsGroup"] = int(fs_gid)
-    if supplemental_gids:
-        context["supplementalGroups"] = [int(gid) for gid in supplemental_gids]
-    return {**context, **_checked_context(extra, "pod_security_context")}
-
-
-def _container_security_context(
-    uid: int | None,
-    gid: int | None,
-    privileged: bool | None,
-    allow_privilege_escalation: bool | None,
-    extra: Mapping[str, Any] | None,
-) -> Any:
-    context: dict[str, Any] = {}
-    if uid is not None:
-        context["runAsUser"] = int(uid)
-    if gid is not None:
-        context["runAsGroup"] = int(gid)
-    if privileged:
-        context["privileged"] = True
-    if allow_privilege_escalation is not None:
-        context["allowPrivilegeEscalation"] = allow_privilege_escalation
-    return {**context, **_checked_context(extra, "container_security_context")}
-
-
-def _with_tls_paths(env: Mapping[str, Any], directory: str) -> dict[str, Any]:
-    """Return ``env`` with where the TLS files are, last, so that no other entry replaces it."""
-    paths = {key: f"{directory.rstrip('/')}/{file}" for key, file in _TLS_FILES.items()}
-    return {**{key: value for key, value in env.items() if key not in paths}, **paths}
-
-
-def _tls_mode(pod_context: Any, container_context: Any) -> int:
-    """Return the tightest mode under which the server can read its key.
-
-    Secret files belong to root; only with an fsGroup does the kubelet give them to a group.
-    https://kubernetes.io/docs/concepts/configuration/secret/
-    """
-
-    def value(context: Any, field: str, attribute: str) -> Any:
-        if isinstance(context, Mapping):
-            return context.get(field, context.get(attribute))
-        return getattr(context, attribute, None)
-
-    if value(pod_context, "fsGroup", "fs_group") is not None:
-        return 0o440
-    uid = value(container_context, "runAsUser", "run_as_user")
-    if uid is None:
-        uid = value(pod_context, "runAsUser", "run_as_user")
-    return 0o400 if uid == 0 else 0o444
-
-
-def _env_var(key: str, value: Any) -> V1EnvVar:
-    if isinstance(value, V1EnvVar):
-        var = copy.deepcopy(value)
-    elif isinstance(value, Mapping):
-        var = get_k8s_model(V1EnvVar, {"name": key, **value})
-    else:
-        var = V1EnvVar(name=key, value=value)
-    if var.value is not None:
-        var.value = str(var.value)
-    return var
-
-
-def _env_list(env: Mapping[str, Any]) -> list[V1EnvVar]:
-    """Return the variables so that each stands behind those that its value refers to.
-
-    Kubernetes fills in ``$(OTHER)`` only if OTHER stands before; independent ones come first.
-    https://kubernetes.io/docs/tasks/inject-data-application/define-interdependent-environment-variables/
-    """
-    by_name: dict[str, tuple[str, V1EnvVar]] = {}
-    for key, value in env.items():
-        var = _env_var(key, value)
-        by_name[var.name] = (key, var)
-    # A reference to what is not here can't be waited for.
-    needs = {
-        name: (set(_REFERENCE.findall(var.value or "")) - {name}) & by_name.keys()
-        for name, (_, var) in by_name.items()
-    }
-    ordered: list[V1EnvVar] = []
-    placed: set[str] = set()
-    remaining = sorted(by_name, key=lambda name: by_name[name][0])
-    while remaining:
-        # Where nothing can be placed, what is left refers to itself in a circle.
-        ready = [name for name in remaining if needs[name] <= placed] or remaining
-        ordered += [by_name[name][1] for name in ready]
-        placed.update(ready)
-        remaining = [name for name in remaining if name not in placed]
-    return ordered
-
-
-def _affinity(
-    node_preferred: Iterable[Any] | None,
-    node_required: Iterable[Any] | None,
-    pod_preferred: Iterable[Any] | None,
-    pod_required: Iterable[Any] | None,
-    anti_preferred: Iterable[Any] | None,
-    anti_required: Iterable[Any] | None,
-) -> V1Affinity | None:
-    def models(model_type: Any, items: Iterable[Any] | None) -> list[Any] | None:
-        return [get_k8s_model(model_type, item) for item in items or []] or None
-
-    def pod_terms(kind: Any, preferred: Any, required: Any) -> Any:
-        preferred = models(V1WeightedPodAffinityTerm, preferred)
-        required = models(V1PodAffinityTerm, required)
-        if not preferred and not required:
-            return None
-        return kind(
-            preferred_during_scheduling_ignored_during_execution=preferred,
-            required_during_scheduling_ignored_during_execution=required,
-        )
-
-    node = None
-    preferred = models(V1PreferredSchedulingTerm, node_preferred)
-    required = models(V1NodeSelectorTerm, node_required)
-    if preferred or required:
-        node = V1NodeAffinity(
-            preferred_during_scheduling_ignored_during_execution=preferred,
-            required_during_scheduling_ignored_during_execution=(
-                V1NodeSelector(node_selector_terms=required) if required else None
-            ),
-        )
-    pod = pod_terms(V1PodAffinity, pod_preferred, pod_required)
-    anti = pod_terms(V1PodAntiAffinity, anti_preferred, anti_required)
-    if not (node or pod or anti):
-        return None
-    return V1Affinity(node_affinity=node, pod_affinity=pod, pod_anti_affinity=anti)
 
 
 def make_pvc(

@@ -21,6 +21,7 @@ from kubernetes_asyncio.client.models import (
     V1Volume,
 )
 
+from kubespawner import objects
 from kubespawner.objects import (
     SERVICE_DNS_PATTERN,
     make_endpoint_slice,
@@ -1077,3 +1078,14 @@ def test_endpoint_slice(address, kind, written):
 def test_endpoint_slice_of_what_is_no_address():
     with pytest.raises(ValueError, match=r"example\.com"):
         make_endpoint_slice("a", "example.com", 1)
+
+
+def test_models_of_the_client_are_importable_from_here():
+    from kubernetes_asyncio.client import models
+
+    for name in ("V1Pod", "V1EnvVar", "V1Affinity", "V1Endpoints", "V1Ingress"):
+        assert getattr(objects, name) is getattr(models, name)
+    with pytest.raises(AttributeError):
+        objects.V1Nothing
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        objects.nothing
