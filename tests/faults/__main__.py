@@ -9,12 +9,14 @@ from __future__ import annotations
 import argparse
 import asyncio
 import datetime
+import json
 import logging
 import re
 import sys
 import tempfile
 import time
 import traceback
+import urllib.request
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
@@ -25,6 +27,7 @@ from tests.support.warp import WarpLoop
 from . import peer
 from .ground import real_cluster
 from .matrix import CASES, COLUMNS, ROWS, applies, run_case
+from .proxy import trusting
 
 PAGE = Path(__file__).parents[2] / "docs" / "development" / "fault-matrix.md"
 EMBEDDED = "Embedded API server"
@@ -110,7 +113,7 @@ class Report:
             lines.append(f"| {row} | {' | '.join(cells)} |")
         failed = [f"- {' / '.join(key)}: {said}" for key, said in sorted(results.items()) if said]
         self.sections[backend] = _section(
-            f"{len(results) - len(failed)} of {len(results)} cases passed, "
+            f"{len(results) - len(failed)} of {len(results)} cases passed{_version(cluster)}, "
             f"on {datetime.date.today()}, in {time.monotonic() - started:.0f} s.",
             lines,
             failed,
@@ -145,6 +148,16 @@ class Report:
         """Return the page."""
         sections = [f"## {head}\n\n{text}" for head, text in self.sections.items()]
         return "\n\n".join([f"# Fault matrix\n\n{_ABOUT}", *sections]) + "\n"
+
+
+def _version(cluster: str) -> str:
+    """Return what answers behind the kubeconfig ``cluster``; "" for none."""
+    if not cluster:
+        return ""
+    url, context, headers = trusting(Path(cluster))
+    request = urllib.request.Request(f"{url}/version", headers=headers)
+    with urllib.request.urlopen(request, context=context) as answer:
+        return f" before Kubernetes {json.load(answer)['gitVersion']}"
 
 
 def _tell(done: int, of: int, key: tuple[str, str, str], said: str) -> None:
