@@ -24,7 +24,7 @@ from .backoff import Backoff
 from .collection import Collection, Gone, Interrupted, Watch
 from .requests import ApiUnavailable, Deadline, retry_after, told
 from .store import Entry, Item, Listener, Store, as_int
-from .summary import Header, PodSummary, event_decoder, header_decoder, status_decoder
+from .summary import Header, event_decoder, header_decoder, status_decoder
 from .timing import within
 from .turns import Turns
 
@@ -254,11 +254,6 @@ class Informer:
         """Return identity and version of the object, without decoding the rest."""
         entry = self._store.entry(key)
         return None if entry is None else entry.header
-
-    def summary(self, key: str) -> PodSummary | None:
-        """Return what a poll asks of the pod, decoded once per version; None if there is none."""
-        entry = self._store.entry(key)
-        return None if entry is None else entry.summary
 
     def keys(self) -> list[str]:
         """Return the keys ``namespace/name`` of all objects."""

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from .backoff import breathe
-from .summary import Header, PodSummary, header_decoder, pod_summary, without_managed_fields
+from .summary import Header, header_decoder, without_managed_fields
 
 Item = dict[str, Any]
 # Called with "ADDED", "MODIFIED" or "DELETED", the key, and the object (None if deleted).
@@ -26,7 +26,6 @@ class Entry(msgspec.Struct, gc=False):
 
     header: Header
     raw: bytes
-    _summary: PodSummary | None = None
 
     @classmethod
     def of(cls, raw: bytes | msgspec.Raw) -> Entry:
@@ -41,12 +40,6 @@ class Entry(msgspec.Struct, gc=False):
     @property
     def version(self) -> int:
         return as_int(self.header.metadata.resource_version)
-
-    @property
-    def summary(self) -> PodSummary:
-        if self._summary is None:
-            self._summary = pod_summary(self.raw)
-        return self._summary
 
 
 class Items(Mapping[str, Item]):

@@ -556,33 +556,6 @@ async def test_the_view_is_a_mapping(api, informer):
         view["ns/b"]
 
 
-async def test_summary(api, informer):
-    item = pod("a", 7)
-    item["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
-    item["status"] = {
-        "phase": "Running",
-        "podIP": "10.1.2.3",
-        "containerStatuses": [
-            {"name": "notebook", "ready": True, "state": {"running": {}}},
-            {"name": "helper", "ready": False, "state": {"terminated": {"exitCode": 3}}},
-        ],
-    }
-    api.on(
-        "GET",
-        PODS,
-        reply(pod_list(item, {"metadata": {"name": "b", "namespace": "ns"}}, version=9)),
-    )
-    await loaded(informer)
-    summary = informer.summary("ns/a")
-    assert (summary.uid, summary.resource_version) == ("uid-a", "7")
-    assert (summary.phase, summary.ip, summary.deleting) == ("Running", "10.1.2.3", True)
-    assert summary.ready == {"notebook": True, "helper": False}
-    assert summary.exit_codes == {"helper": 3}
-    assert informer.summary("ns/a") is summary
-    assert informer.summary("ns/b").ready == {}
-    assert informer.summary("ns/c") is None
-
-
 async def test_what_was_created_counts_until_the_watch_has_passed_it(api, informer):
     watch = Stream()
     api.on("GET", PODS, reply(pod_list(version=9)))
