@@ -26,6 +26,7 @@ from kubespawner.kube.informer import Informer
 from kubespawner.localcluster.apiserver import ApiServer
 from kubespawner.localcluster.pytest_plugin import build_spawner
 from tests.support.field import Impatient
+from tests.support.waiting import eventually
 
 from .proxy import FaultProxy, WireFault, trusting
 
@@ -208,16 +209,7 @@ class Ground:
 
     async def until(self, condition: Callable[[], Any], seconds: float = 20) -> Any:
         """Return what ``condition()`` (may be async) returns once it is true."""
-        deadline = asyncio.get_running_loop().time() + seconds
-        while True:
-            result = condition()
-            if asyncio.iscoroutine(result):
-                result = await result
-            if result:
-                return result
-            if asyncio.get_running_loop().time() > deadline:
-                raise AssertionError("it did not come true")
-            await asyncio.sleep(0.02)
+        return await eventually(condition, seconds)
 
     # ---- the hub -----------------------------------------------------------------------
 

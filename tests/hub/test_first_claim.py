@@ -17,8 +17,12 @@ c.KubeSpawner.init_containers = [
     {"name": "slow", "image": "kubespawner/slow:1", "command": ["sleep", "1000"]}
 ]
 """
+# The hub that comes back waits no longer than this for the server to become ready, and to answer.
 RENAMED = """
 c.KubeSpawner.pvc_name_template = "{user_server}-home"
+c.KubeSpawner.start_timeout = 15
+c.KubeSpawner.http_timeout = 3
+c.JupyterHub.init_spawners_timeout = 1
 """
 
 
