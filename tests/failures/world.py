@@ -24,7 +24,9 @@ STAGE = "an API server without a node"
 # The same for both sides: what happens from outside finds the pod by its name.
 POD = "server"
 NAMES = {"pod_name_template": POD, "pvc_name_template": "files"}
-ANSWERING = ["sh", "-c", "exec httpd -f -p 8888 -h /tmp"]
+# The embedded cluster's containers have what this machine has, and nobody asks those there.
+_ANSWER = "command -v httpd >/dev/null || exec sleep 3600; exec httpd -f -p 8888 -h /tmp"
+ANSWERING = ["sh", "-c", _ANSWER]
 # Beyond the classes that clusters have.
 _KEPT_TYPE = "kubernetes.io/service-account-token"
 
