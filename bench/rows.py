@@ -103,14 +103,18 @@ _STOPS = {"plain": "stops at once", "claims": "stops at once, with claims"}
 _EVENTS = "old events, progress pages"
 
 
+def _delays(scenario: str, what: str, metric: str) -> Iterator[Row]:
+    yield Row(scenario, what, f"{metric}.p50", "ms", Target(most=50))
+    yield Row(scenario, "the same, p99", f"{metric}.p99", "ms")
+    yield Row(scenario, "of it, in the API server, p50", f"{metric}.api.p50", "ms")
+    yield Row(scenario, "of it, until the hub was told, p50", f"{metric}.there.p50", "ms")
+    yield Row(scenario, "of it, since the hub was told, p50", f"{metric}.here.p50", "ms")
+    yield Row(scenario, "of it, since the hub was told, p99", f"{metric}.here.p99", "ms")
+
+
 def _spawns(kind: str, scenario: str) -> Iterator[Row]:
     start = f"{kind}.start"
-    yield Row(scenario, "ready to start() returned, p50", f"{start}.p50", "ms", Target(most=50))
-    yield Row(scenario, "the same, p99", f"{start}.p99", "ms")
-    yield Row(scenario, "of it, in the API server, p50", f"{start}.api.p50", "ms")
-    yield Row(scenario, "of it, until the hub was told, p50", f"{start}.there.p50", "ms")
-    yield Row(scenario, "of it, since the hub was told, p50", f"{start}.here.p50", "ms")
-    yield Row(scenario, "of it, since the hub was told, p99", f"{start}.here.p99", "ms")
+    yield from _delays(scenario, "ready to start() returned, p50", start)
     yield Row(scenario, "hub CPU per spawn", f"{start}.cpu", "ms", Target(ratio=3), 500)
     yield Row(scenario, "API requests per spawn", f"{start}.requests", "")
     yield Row(scenario, "longest stall", f"{start}.stall", "ms")
@@ -119,12 +123,7 @@ def _spawns(kind: str, scenario: str) -> Iterator[Row]:
 
 def _stops(kind: str, scenario: str) -> Iterator[Row]:
     stop = f"{kind}.stop"
-    yield Row(scenario, "gone to stop() returned, p50", f"{stop}.p50", "ms", Target(most=50))
-    yield Row(scenario, "the same, p99", f"{stop}.p99", "ms")
-    yield Row(scenario, "of it, in the API server, p50", f"{stop}.api.p50", "ms")
-    yield Row(scenario, "of it, until the hub was told, p50", f"{stop}.there.p50", "ms")
-    yield Row(scenario, "of it, since the hub was told, p50", f"{stop}.here.p50", "ms")
-    yield Row(scenario, "of it, since the hub was told, p99", f"{stop}.here.p99", "ms")
+    yield from _delays(scenario, "gone to stop() returned, p50", stop)
     yield Row(scenario, "hub CPU per stop", f"{stop}.cpu", "ms")
     yield Row(scenario, "API requests per stop", f"{stop}.requests", "")
 

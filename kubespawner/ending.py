@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from functools import lru_cache
 from typing import Any
 
 from kubernetes_asyncio.client import ApiException
 
 from . import figures
 from .addresses import Addresses
+from .config import is_overridden
 from .diagnosis import ServerStatus, restarted, server_status, why_gone
 from .feed import ProgressEvent
 from .kube.informer import Health
@@ -125,7 +125,7 @@ class Ending(Waiting, Addresses):
             and header.metadata.uid == uid_of(pod)
             and header.metadata.resource_version == pod["metadata"].get("resourceVersion")
             and not self.get_pod_url
-            and _asks_as_we_do(type(self))
+            and not is_overridden(type(self), *_QUESTIONS)
         ):
             self._seen_running = header, self._url_in_hub()
 
@@ -263,9 +263,3 @@ def _record(uid: str, status: ServerStatus) -> dict[str, str]:
         "time": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "uid": uid,
     }
-
-
-@lru_cache(maxsize=64)
-def _asks_as_we_do(cls: type) -> bool:
-    """Whether ``cls`` leaves the questions of a poll as they are."""
-    return all(getattr(cls, name).__module__.startswith("kubespawner.") for name in _QUESTIONS)

@@ -20,6 +20,7 @@ from kubernetes_asyncio.client import ApiException
 from . import figures
 from .addresses import PORT_NAME
 from .checks import check_pod
+from .config import is_overridden
 from .diagnosis import Diagnosis, diagnose
 from .errors import ConfigurationError, SpawnError
 from .failures import explained
@@ -154,7 +155,8 @@ class Waiting(Telling):
             ConfigurationError: names every problem and its setting.
         """
         # An operator's own rule need not ask for the port.
-        asked = "" if self.get_pod_url or _asks_otherwise(type(self)) else PORT_NAME
+        own_rule = is_overridden(type(self), "_get_pod_url", "_get_pod_port")
+        asked = "" if self.get_pod_url or own_rule else PORT_NAME
         problems = check_pod(manifest, service=self.services_enabled, port=asked)
         problems += violations(manifest, self.pod_security)
         if problems:
@@ -336,9 +338,3 @@ class Waiting(Telling):
         error.keep_pod = True
         error.waiting_helps = diagnosis.waiting_helps
         return error
-
-
-def _asks_otherwise(cls: Any) -> bool:
-    """Whether ``cls`` has a rule of its own for where the server in a pod is reached."""
-    methods = (cls._get_pod_url, cls._get_pod_port)
-    return any(not method.__module__.startswith("kubespawner.") for method in methods)

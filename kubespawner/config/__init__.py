@@ -14,6 +14,7 @@ from traitlets import TraitType
 
 from ._checks import _sorted_dict_values, nearest
 from ._section import traits_of_section
+from ._types import is_overridden
 from .connection import ConnectionConfig
 from .container import ContainerConfig
 from .leftovers import LeftoversConfig
@@ -32,6 +33,7 @@ __all__ = [
     "SpawnerConfig",
     "_sorted_dict_values",
     "check_config_names",
+    "is_overridden",
     "nearest",
     "unknown_names",
 ]

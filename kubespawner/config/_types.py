@@ -82,7 +82,7 @@ class _Checked:
         try:
             if not isinstance(self.expanded, bool):
                 templates(value, self.expanded)
-            elif self.expanded and not _expands_otherwise(type(obj)):  # type: ignore[arg-type]
+            elif self.expanded and not is_overridden(type(obj), *_EXPANSION):  # type: ignore[arg-type]
                 templates(value)
             return value if self.check is None else self.check(value)
         except Wrong as e:
@@ -102,10 +102,10 @@ def _defaults_of(cls: type) -> dict[str, Function[[], Any]]:
     return {}
 
 
-@lru_cache(maxsize=64)
-def _expands_otherwise(cls: type) -> bool:
-    """Whether ``cls`` overrides the expansion of templates, so that other fields may exist."""
-    methods = [getattr(cls, name, None) for name in _EXPANSION]
+@lru_cache(maxsize=256)
+def is_overridden(cls: type, *names: str) -> bool:
+    """Whether one of these methods of ``cls`` is not this package's, but a subclass's."""
+    methods = [getattr(cls, name, None) for name in names]
     return any(
         method is not None and not method.__module__.startswith("kubespawner.")
         for method in methods

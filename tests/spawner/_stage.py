@@ -243,6 +243,16 @@ async def staged(directory: Any) -> AsyncIterator[Stage]:
             await stage.stop()
 
 
+async def started(stage: Stage, **settings: Any) -> tuple[Any, Any]:
+    """Return a spawner whose server runs, and its pod."""
+    spawner = stage.spawner(**settings)
+    async with stage.starting(spawner) as future:
+        (pod,) = await stage.pods()
+        await stage.run(pod)
+        await asyncio.wait_for(future, 20)
+    return spawner, pod
+
+
 def with_certificates(spawner: Any, directory: Any) -> None:
     """Let ``spawner`` have certificates, as with JupyterHub's internal_ssl."""
     spawner.internal_ssl = True

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 from jupyterhub import orm
 from jupyterhub.objects import Server
@@ -12,23 +10,13 @@ from kubespawner import KubeSpawner
 from kubespawner.kube.informer import Informer
 from tests.support.waiting import eventually
 
-from ._stage import staged
+from ._stage import staged, started
 
 
 @pytest.fixture
 async def stage(tmp_path):
     async with staged(tmp_path) as stage:
         yield stage
-
-
-async def started(stage, **settings):
-    """Return a spawner whose server runs, and its pod."""
-    spawner = stage.spawner(**settings)
-    async with stage.starting(spawner) as future:
-        (pod,) = await stage.pods()
-        await stage.run(pod)
-        await asyncio.wait_for(future, 10)
-    return spawner, pod
 
 
 def count_reads(monkeypatch):

@@ -11,6 +11,7 @@ from kubespawner.localcluster.faults import Fault
 from tests.support.waiting import eventually
 
 from ._cases import shows
+from ._stage import started
 from .conftest import messages
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -39,16 +40,6 @@ async def add_event(stage, pod, own_name, reason, message, **about):
         "type": "Normal",
     }
     await stage.request("POST", f"/api/v1/namespaces/{meta['namespace']}/events", body)
-
-
-async def started(stage, **settings):
-    """Return a spawner whose server runs, and its pod."""
-    spawner = stage.spawner(**settings)
-    async with stage.starting(spawner) as future:
-        (pod,) = await stage.pods()
-        await stage.run(pod)
-        await asyncio.wait_for(future, 20)
-    return spawner, pod
 
 
 # ---- the story ---------------------------------------------------------------------------
